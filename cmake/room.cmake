@@ -1,0 +1,43 @@
+# A room is a folder: src/NAME/*.cc becomes the library yolov3_NAME, src/NAME/*_test.cc the test program NAME_test.
+#
+#   yolov3_room(NAME USES lower rooms... LINK libraries... [SOURCES_EXCLUDE files...] [TEST_LINK libraries...])
+#
+# Test names that begin with "Slow" get the ctest label "slow", all others "fast".
+include(GoogleTest OPTIONAL)
+
+function(yolov3_room name)
+  cmake_parse_arguments(ROOM "" "" "USES;LINK;SOURCES_EXCLUDE;TEST_LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  foreach(file IN LISTS ROOM_SOURCES_EXCLUDE)
+    list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    list(REMOVE_ITEM tests ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  endforeach()
+
+  if(NOT sources)
+    add_library(yolov3_${name} INTERFACE)
+    return()
+  endif()
+  add_library(yolov3_${name} STATIC ${sources})
+  set_target_properties(yolov3_${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_include_directories(yolov3_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  list(TRANSFORM ROOM_USES PREPEND yolov3_)
+  target_link_libraries(yolov3_${name} PUBLIC ${ROOM_USES} PRIVATE ${ROOM_LINK})
+
+  if(YOLOV3_TESTS AND tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE yolov3_${name} ${ROOM_LINK} ${ROOM_TEST_LINK} GTest::gtest GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE YOLOV3_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    foreach(label slow fast)
+      if(label STREQUAL slow)
+        set(filter "*Slow*")
+      else()
+        set(filter "-*Slow*")
+      endif()
+      gtest_discover_tests(${name}_test TEST_FILTER ${filter} TEST_PREFIX ${name}. TEST_LIST ${name}_${label}
+        DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES LABELS ${label} TIMEOUT 900)
+    endforeach()
+  endif()
+endfunction()

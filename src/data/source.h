@@ -1,0 +1,57 @@
+// From what the user wrote after --data to data sets, with every defect of the files found, counted and listed.
+//
+// Accepts: a data.yaml, a Pascal VOC folder, an annotation-lines .txt, "synthetic[:N]" (docs/formats.md).
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace yolov3 {
+
+enum class BadDataPolicy {
+  skip,    // leave the bad box or picture out; more than 5% of either stops the run
+  repair,  // as skip, but boxes are clipped to the picture, put the right way round and de-duplicated first
+  error,   // stop at the first defect
+};
+BadDataPolicy parse_bad_data_policy(const std::string& text);
+
+struct Defect {
+  std::string reason;    // a short fixed text to count by: "missing image", "box outside image", ...
+  std::string where;     // file:line
+  std::string detail;    // what was expected and found
+  bool image = false;    // the picture is concerned, not just one box
+  bool repaired = false; // the box was kept, mended
+};
+
+struct DefectReport {
+  std::vector<Defect> defects;
+  int64_t boxes_seen = 0, images_seen = 0;
+  std::map<std::string, int64_t> counts() const;  // by reason
+};
+
+struct DataOptions {
+  std::string data;                       // as the user wrote it
+  std::filesystem::path names;            // --names: a file of class names; empty = what the data set says
+  BadDataPolicy bad_data = BadDataPolicy::skip;
+  bool verify_images = true;              // decode every picture once, in parallel, to find broken ones before training
+  int threads = 0;                        // for that; 0 = all
+  uint64_t seed = 0;                      // of synthetic data
+};
+
+// split: "train", "val" or "test". A data set without splits (a lines file, a VOC folder without ImageSets) is its own
+// train and val, with a warning. Errors: nothing at that place, no such split, too many defects (Kind::bad_data).
+// The report is filled also when the function throws.
+Dataset load_dataset(const DataOptions& options, const std::string& split, DefectReport& report);
+
+// Class names of the file: BOM, CRLF, blank lines and spaces around are taken off, spaces inside kept; UTF-16 is refused.
+std::vector<std::string> read_class_names(const std::filesystem::path& path);
+std::vector<std::string> parse_class_names(std::string_view text, const std::string& name);
+
+// A table of counts by reason and the first `max_listed` defects, for the log; all of them go to a file of the run.
+std::string describe(const DefectReport& report, size_t max_listed);
+
+}  // namespace yolov3
