@@ -1,0 +1,62 @@
+// Every setting of a training run, with its default and what it means.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/source.h"
+#include "detect/assign.h"
+
+namespace yolov3 {
+
+// The loss of the notes' compute_loss; each rule is an option, the defaults are the notes'.
+struct LossOptions {
+  float ignore_iou = 0.5f;        // background cells whose box overlaps a true box of their head more are not punished
+  float label_smoothing = 0.01f;  // class target (1-s)*onehot + s/K
+  float box_gain = 1.0f;          // weights of the three parts in the total
+  float obj_gain = 1.0f;
+  float cls_gain = 1.0f;
+};
+
+struct AugmentOptions {
+  double flip = 0.5;       // probability of each, as in the notes
+  double crop = 0.5;
+  double translate = 0.5;
+  bool operator==(const AugmentOptions&) const = default;
+};
+
+struct TrainOptions {
+  DataOptions data;                          // --data --names --bad-data --seed
+  std::string model = "yolov3";              // yolov3, yolov3-spp, yolov3-tiny or FILE.cfg
+  std::filesystem::path weights;             // --weights: start from these
+  int epochs = 30;
+  int batch = 8;
+  int width = 416, height = 416;             // --imgsz S or WxH, multiples of 32
+  std::vector<int> multi_scale;              // --multi-scale 320,352,...: square sizes drawn anew every few batches
+  int multi_scale_every = 10;                // batches
+  std::string device = "cpu";                // cpu, cuda, cuda:N
+  std::string engine = "auto";               // auto, torch
+  std::string precision = "auto";            // auto (bf16 where the CPU has it), f32, bf16
+  int threads = 0;                           // of the network; 0 = all
+  int workers = 2;                           // of the loader; 0 = load in the training thread
+  uint64_t seed = 0;
+  double lr0 = 1e-3;
+  double lr_end = 1e-6;                      // absolute
+  double warmup_epochs = 2;
+  double weight_decay = 0;                   // decoupled, on convolution kernels only
+  double clip_norm = 0;                      // global gradient norm; 0 = off
+  double bn_momentum = 0.1;                  // as torch's BatchNorm2d
+  bool exact_decode = false;
+  AssignOptions assign;
+  LossOptions loss;
+  AugmentOptions augment;
+  std::filesystem::path project = "runs/train";
+  std::string name = "exp";
+  bool resume = false;
+  int save_period = 0;                       // epochs between weights/epoch-N.h5; 0 = none
+  bool validate = true;                      // after each epoch, on the val split
+};
+
+}  // namespace yolov3

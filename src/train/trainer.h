@@ -1,0 +1,24 @@
+// The training loop of the notes' train.py as one call.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "train/options.h"
+
+namespace yolov3 {
+
+struct TrainResult {
+  std::filesystem::path run_directory;
+  int epochs_done = 0;
+  double best_map50 = 0;
+  bool interrupted = false;  // by Ctrl-C or SIGTERM: saved, can be resumed
+};
+
+// Trains into a new run directory (or the one being resumed) and says how it goes on stderr.
+// `args_toml`: the effective options as the program writes them into the run directory.
+// Errors: of the data, the model and the device; a non-finite loss or gradient stops the run with the image, the head
+// and the cell named and the weights of the last good step saved. A build without LibTorch says so.
+TrainResult train(const TrainOptions& options, const std::string& args_toml);
+
+}  // namespace yolov3
