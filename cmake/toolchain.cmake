@@ -13,7 +13,7 @@ if(CCACHE)
 endif()
 
 # -ffp-contract=off: a build for one CPU and for another gives the same bits.
-add_compile_options(-Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+add_compile_options(-Wall -Wextra -Wno-unused-parameter -Wno-restrict -ffp-contract=off)
 if(YOLOV3_SANITIZE)
   add_compile_options(-fsanitize=${YOLOV3_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${YOLOV3_SANITIZE})

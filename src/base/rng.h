@@ -5,6 +5,7 @@
 // own because those of <random> differ between standard libraries.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/augment.h"
 #include "data/source.h"
 #include "detect/assign.h"
 
@@ -18,13 +19,6 @@ struct LossOptions {
   float box_gain = 1.0f;          // weights of the three parts in the total
   float obj_gain = 1.0f;
   float cls_gain = 1.0f;
-};
-
-struct AugmentOptions {
-  double flip = 0.5;       // probability of each, as in the notes
-  double crop = 0.5;
-  double translate = 0.5;
-  bool operator==(const AugmentOptions&) const = default;
 };
 
 struct TrainOptions {

@@ -1,0 +1,36 @@
+// The notes' augmentation: random horizontal flip, crop and translation of a picture and its boxes.
+//
+// Frame: box_image, float from end to end. Source: the notes' parse_annotation; the original's defects D1-D4 are absent:
+// every side can be cropped, boxes are clipped first, translation never pushes a box out, the pad is the letterbox's grey.
+#pragma once
+
+#include <vector>
+
+#include "base/objects.h"
+#include "base/rng.h"
+#include "image/image.h"
+
+namespace yolov3 {
+
+struct AugmentOptions {
+  double flip = 0.5;       // probability of each, as in the notes
+  double crop = 0.5;
+  double translate = 0.5;
+  bool operator==(const AugmentOptions&) const = default;
+};
+
+struct Sample {
+  Image image;
+  std::vector<Annotation> objects;  // boxes in the pixels of `image`
+};
+
+// Draws from `rng` in a fixed order, so that the same Rng gives the same sample. Pictures without objects pass too:
+// flipped, and cropped and translated freely.
+void augment(Sample& sample, const AugmentOptions& options, Rng& rng);
+
+// The steps, each usable alone.
+void random_horizontal_flip(Sample& sample, double probability, Rng& rng);
+void random_crop(Sample& sample, double probability, Rng& rng);
+void random_translate(Sample& sample, double probability, Rng& rng);
+
+}  // namespace yolov3

@@ -1,0 +1,66 @@
+// Pictures and boxes to batches, ahead of time, in worker threads.
+//
+// The batches are the same bytes for any number of workers: order, sizes and augmentation come from
+// Rng(seed, epoch, index) alone, and batches are handed out in order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/batch.h"
+#include "data/dataset.h"
+
+namespace yolov3 {
+
+struct LoaderOptions {
+  int batch = 8;
+  int width = 416, height = 416;      // of the network input
+  std::vector<int> multi_scale;       // square sizes; one is drawn every multi_scale_every batches instead of width x height
+  int multi_scale_every = 10;
+  bool shuffle = false;               // anew each epoch
+  bool augmented = false;             // apply `augment`
+  AugmentOptions augment;
+  bool letterbox = true;              // false: stretch
+  bool exact_decode = false;          // never decode JPEGs at reduced size
+  int workers = 2;                    // threads; 0 = load inside next()
+  int prefetch = 4;                   // finished batches that may wait, the bound of the memory
+  uint64_t seed = 0;
+  float min_box_px = 1.0f;            // boxes narrower or lower in the network's pixels after clipping are left out
+};
+
+class Loader {
+ public:
+  // The data set must outlive the loader.
+  Loader(const Dataset& dataset, const LoaderOptions& options);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  int64_t batches_per_epoch() const;  // the last may be smaller; nothing is dropped, nothing taken twice
+
+  // Begins an epoch at batch `first_batch`, discarding what was prefetched.
+  void start_epoch(int64_t epoch, int64_t first_batch = 0);
+
+  // The next batch of the epoch, or nothing after the last. Errors of workers are thrown here, naming the picture.
+  std::optional<Batch> next();
+
+  double wait_seconds() const;        // spent in next() in this epoch: the loader's share of the time
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// One example as the network sees it. `planes`: (3,height,width), written. Exposed for tests and single pictures.
+struct PreparedSample {
+  std::vector<Annotation> objects_net;
+  Letterbox letterbox;
+  int image_width = 0, image_height = 0;
+};
+PreparedSample prepare_sample(const Example& example, const LoaderOptions& options, int width, int height, Rng rng,
+                              float* planes);
+
+}  // namespace yolov3
