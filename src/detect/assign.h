@@ -25,13 +25,14 @@ struct Assignment {
 };
 
 struct Targets {
-  std::vector<Assignment> positives;  // each (image, head, anchor, gy, gx) once: a later object overwrites an earlier
+  // Each (image, head, gy, gx, anchor) once, sorted by them: a later object overwrites an earlier.
+  std::vector<Assignment> positives;
   // true_objects[head][image]: indices of the objects assigned to the head, in order, for its ignore mask.
   std::vector<std::vector<std::vector<int>>> true_objects;
 };
 
 // objects_net: an entry an image. Boxes without area or with a centre outside the input must have been left out
-// (data/loader does); assign asserts it.
+// (data/loader does). Errors: one that was not, naming it: a cell outside the map would be written otherwise (D7).
 Targets assign(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
                const AssignOptions& options = {});
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "detect/decode.h"
@@ -29,9 +30,13 @@ class Detector {
   std::vector<std::vector<Detection>> detect(const std::vector<LoadedImage>& pictures);  // one batch
 
   const NetworkSpec& spec() const { return spec_; }
+  const std::vector<Head>& heads() const { return heads_; }
+  const DetectOptions& options() const { return options_; }
   Engine& engine() { return *engine_; }
 
  private:
+  std::vector<std::vector<Detection>> detect_batch(std::span<const LoadedImage> pictures);
+
   NetworkSpec spec_;
   std::vector<Head> heads_;
   std::unique_ptr<Engine> engine_;
@@ -42,5 +47,10 @@ class Detector {
 std::vector<Detection> detections_from_maps(const std::vector<Tensor>& raw_maps, int64_t image,
                                             const std::vector<Head>& heads, const Letterbox& letterbox, int image_width,
                                             int image_height, const DetectOptions& options);
+
+// The last steps: candidates to the picture's pixels, clipped to it, empty ones left out, then NMS (in this order, as
+// the notes' project does: clipped boxes overlap differently).
+std::vector<Detection> detections_in_image(std::vector<Detection> candidates_net, const Letterbox& letterbox,
+                                           int image_width, int image_height, const NmsOptions& options);
 
 }  // namespace yolov3

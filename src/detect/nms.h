@@ -1,4 +1,5 @@
-// Greedy non-maximum suppression.
+// Greedy non-maximum suppression: the best box stays, and those of its class with IoU > iou_threshold go.
+// Candidates whose score is not a number are left out. Errors: thresholds outside [0,1], negative limits.
 #pragma once
 
 #include <vector>

@@ -1,11 +1,13 @@
-// COCO's JSON: ground truth (instances_*.json) and results files, of any detector.
+// COCO's JSON: ground truth (instances_*.json) and results files, of any detector. In double, see eval/exact.h;
+// Evaluator::add(image.truth, image.detections) of each image in order gives pycocotools' figures.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "base/objects.h"
+#include "eval/exact.h"
 
 namespace yolov3 {
 
@@ -13,8 +15,8 @@ struct CocoImage {
   int64_t id = 0;
   std::string file_name;
   int width = 0, height = 0;
-  std::vector<Annotation> truth;        // class_id = index into CocoTruth::names
-  std::vector<Detection> detections;    // filled by read_coco_results
+  std::vector<TruthBox> truth;          // class_id = index into CocoTruth::names
+  std::vector<ScoredBox> detections;    // filled by read_coco_results
 };
 
 struct CocoTruth {
@@ -23,8 +25,9 @@ struct CocoTruth {
   std::vector<CocoImage> images;        // in order of image id
 };
 
-// Errors: not JSON, missing keys, annotations of unknown images or categories, boxes that are no numbers: file and entry.
+// Errors, with file and entry: not JSON, missing keys, unknown images or categories, boxes that are no numbers.
 CocoTruth read_coco_truth(const std::filesystem::path& path);
+// Replaces what detections the images had.
 void read_coco_results(const std::filesystem::path& path, CocoTruth& truth);
 
 struct CocoResult {

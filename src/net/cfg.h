@@ -12,7 +12,8 @@ namespace yolov3 {
 
 struct ParsedCfg {
   NetworkSpec spec;
-  // Keys that are known but no part of the network (training and augmentation), as "section.key" -> value.
+  // Keys that are known but no part of the network (training and augmentation), as "section.key" -> value; of several
+  // sections of one kind the last that has the key counts.
   std::map<std::string, std::string> training_keys;
 };
 
@@ -21,7 +22,8 @@ struct ParsedCfg {
 // sizes; nothing large is allocated before they are checked.
 ParsedCfg parse_cfg(std::string_view text, const std::string& name);
 
-// parse_cfg(write_cfg(spec)).spec == spec for every valid spec.
+// parse_cfg(write_cfg(spec)).spec == spec for every valid spec (net/builder.h, check_spec). Batch norm's epsilon is no
+// key of Darknet's: where it is not Darknet's 1e-5 it is written as `bn_epsilon=` into [net].
 std::string write_cfg(const NetworkSpec& spec);
 
 }  // namespace yolov3

@@ -28,7 +28,8 @@ struct Conv {
   bool operator==(const Conv&) const = default;
 };
 
-// Sum of two inputs of the same height and width; of two channel counts the lesser counts (Darknet's rule).
+// inputs[0] (the layer before) plus inputs[1], of the same height and width. The output has inputs[0]'s channels; where
+// the counts differ only the first min(C0, C1) channels are summed, the others pass as they are (Darknet's rule).
 struct Shortcut {
   Activation activation = Activation::linear;
   bool operator==(const Shortcut&) const = default;
@@ -86,6 +87,8 @@ using LayerOp = std::variant<Conv, Shortcut, Route, Upsample, MaxPool, AvgPool, 
 
 constexpr int kNetworkInput = -1;
 
+// As in a .cfg, every layer but Route takes the layer before it as inputs[0] (layer 0: the network's input); Route and
+// the second input of Shortcut and ScaleChannels name any earlier layer. Nothing but a head stands behind Yolo.
 struct Layer {
   std::vector<int> inputs;  // indices of earlier layers, or kNetworkInput
   LayerOp op;

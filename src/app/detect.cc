@@ -1,0 +1,111 @@
+// yolov3 detect
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/detect_run.h"
+#include "app/options.h"
+#include "app/program.h"
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace yolov3 {
+namespace {
+
+struct DetectCommand {
+  DetectorChoice choice;
+  DetectRun run;
+  std::string source, out = "runs/detect/exp", format = "none";
+  std::vector<std::string> classes;
+};
+
+void add_options(Options& options, DetectCommand& c) {
+  options.example("yolov3 detect --weights best.h5 --source pictures/",
+                  "draws boxes into copies of the pictures, in runs/detect/exp");
+  options.example("yolov3 detect --weights best.h5 --source 'a/*.jpg' --out - --format json",
+                  "a JSON object a line, for programs");
+  options.group("Pictures");
+  options.add("source", &c.source, "an image, a folder, a glob, or a list.txt with a path a line").placeholder("S");
+  add_detector_options(options, c.choice);
+  options.add("batch", &c.run.batch, "pictures at once").alias("batch-size").range(1, 4096);
+  options.group("Results");
+  options.add("classes", &c.classes, "only these, by name or number; empty = all");
+  options
+      .add("out", &c.out,
+           "folder of the results; out2, out3, ... when it holds files: nothing older is overwritten; - = stdout")
+      .placeholder("DIR|-");
+  options.add("format", &c.format, "results for programs beside (or instead of) the drawn pictures")
+      .choices({"none", "json", "csv", "txt", "coco"});
+  options.add("draw", &c.run.draw, "save the pictures with their boxes (not with --out -)");
+}
+
+std::vector<int> class_ids(const std::vector<std::string>& wanted, const std::vector<std::string>& names, int count) {
+  std::vector<int> ids;
+  for (const std::string& word : wanted) {
+    const auto found = std::find(names.begin(), names.end(), word);
+    const std::optional<int64_t> number = parse_integer(word);
+    if (found != names.end()) {
+      ids.push_back(static_cast<int>(found - names.begin()));
+    } else if (number && *number >= 0 && *number < count) {
+      ids.push_back(static_cast<int>(*number));
+    } else {
+      const std::string near = closest_match(word, names);
+      throw Error(fmt::format("--classes: the model has no class \"{}\"{}", word,
+                              near.empty() ? fmt::format("; numbers go from 0 to {}", count - 1)
+                                           : fmt::format("; did you mean \"{}\"?", near)),
+                  Error::Kind::usage);
+    }
+  }
+  return ids;
+}
+
+int report(const DetectSummary& s, const std::filesystem::path& folder) {
+  const double done = std::max<double>(1, static_cast<double>(s.pictures));
+  log_info(
+      "{} pictures, {} objects in {}: {:.2f} images/s; a picture: load {:.1f} ms, detect {:.1f} ms, draw and write "
+      "{:.1f} ms",
+      s.pictures, s.objects, human_seconds(s.seconds), static_cast<double>(s.pictures) / std::max(s.seconds, 1e-9),
+      1e3 * s.load_seconds / done, 1e3 * s.detect_seconds / done, 1e3 * s.write_seconds / done);
+  if (!folder.empty()) log_info("results are in {}", folder.string());
+  if (s.interrupted) {
+    log_info("stopped by a signal after {} of {} pictures; their results are whole", s.pictures, s.wanted);
+    return static_cast<int>(Error::Kind::failure);
+  }
+  if (s.broken == 0) return 0;
+  log_info("{} of {} pictures could not be read, see above", s.broken, s.wanted);
+  return static_cast<int>(Error::Kind::bad_data);
+}
+
+}  // namespace
+
+int run_detect(const std::vector<std::string>& arguments) {
+  DetectCommand c;
+  Options options("detect", "find objects in pictures");
+  add_options(options, c);
+  if (!options.parse(arguments)) {
+    print(options.help());
+    return 0;
+  }
+  options.require("weights", "the model, e.g. --weights runs/train/exp/weights/best.h5");
+  options.require("source", "pictures, e.g. --source pictures/");
+  c.run.format = parse_result_format(c.format);
+  c.run.exact_decode = c.choice.exact_decode;
+  const bool to_stdout = c.out == "-";
+  if (to_stdout) c.run.draw = false;
+  if (to_stdout && (c.run.format == ResultFormat::none || c.run.format == ResultFormat::txt)) {
+    throw Error("--out - writes results to stdout as --format json, csv or coco", Error::Kind::usage);
+  }
+  const std::vector<PictureSource> sources = expand_source(c.source);
+  OpenDetector open = open_detector(c.choice);
+  c.run.classes = class_ids(c.classes, open.names, class_count(open.detector.spec()));
+  if (!to_stdout) {
+    c.run.folder = make_fresh_folder(c.out);
+    write_text((c.run.folder / "args.toml").string(), options.to_toml());
+  }
+  install_interrupt_handlers();
+  return report(detect_pictures(sources, open.detector, open.names, c.run), c.run.folder);
+}
+
+}  // namespace yolov3

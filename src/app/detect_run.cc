@@ -1,0 +1,172 @@
+#include "app/detect_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/queue.h"
+#include "base/text.h"
+#include "image/draw.h"
+#include "image/save.h"
+
+namespace yolov3 {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Loaded {
+  const PictureSource* source = nullptr;
+  LoadedImage picture;  // what the network sees, perhaps decoded at reduced size
+  Image whole;          // to draw into, when `picture` is reduced
+  std::string error;    // why there is no picture
+  double seconds = 0;
+};
+
+Loaded load(const PictureSource& source, const LoadOptions& options, bool draw) {
+  const Clock::time_point start = Clock::now();
+  Loaded loaded;
+  loaded.source = &source;
+  try {
+    loaded.picture = load_image(source.path, options);
+    const bool reduced = loaded.picture.image.width != loaded.picture.full_width;
+    if (draw && reduced) loaded.whole = load_image(source.path).image;
+  } catch (const std::bad_alloc&) {
+    loaded.error = source.path.string() + ": too large for the memory";
+  } catch (const std::exception& error) {
+    loaded.error = error.what();
+  }
+  loaded.seconds = seconds_since(start);
+  return loaded;
+}
+
+// Pictures in order, loaded ahead of their use. Ends its thread however the run ends.
+class LoadAhead {
+ public:
+  LoadAhead(const std::vector<PictureSource>& sources, const LoadOptions& options, bool draw, size_t ahead)
+      : queue_(ahead), thread_([this, &sources, options, draw] {
+          for (const PictureSource& source : sources) {
+            if (!queue_.push(load(source, options, draw))) return;
+          }
+          queue_.close();
+        }) {}
+  ~LoadAhead() {
+    queue_.close();
+    thread_.join();
+  }
+  std::optional<Loaded> next() { return queue_.pop(); }
+
+ private:
+  BoundedQueue<Loaded> queue_;
+  std::thread thread_;
+};
+
+// The drawn copy keeps its kind where that kind is for pictures without loss.
+std::filesystem::path drawn_path(const std::filesystem::path& folder, const PictureSource& source) {
+  const bool png = ends_with_ignoring_case(source.path.string(), ".png");
+  return folder / (source.stem + (png ? ".png" : ".jpg"));
+}
+
+class Run {
+ public:
+  Run(const std::vector<PictureSource>& sources, Detector& detector, const std::vector<std::string>& names,
+      const DetectRun& run)
+      : detector_(detector),
+        names_(names),
+        run_(run),
+        writer_(run.format, run.folder, names),
+        progress_("detect", static_cast<int64_t>(sources.size())) {
+    summary_.wanted = static_cast<int64_t>(sources.size());
+  }
+
+  // Takes a picture in; a full batch is run.
+  void take(Loaded loaded) {
+    summary_.load_seconds += loaded.seconds;
+    if (!loaded.error.empty()) {
+      log_line("skipped " + loaded.error);
+      ++summary_.broken;
+      return;
+    }
+    waiting_.push_back(std::move(loaded));
+    if (static_cast<int>(waiting_.size()) >= run_.batch) flush();
+  }
+
+  void flush() {
+    if (waiting_.empty()) return;
+    const Clock::time_point start = Clock::now();
+    std::vector<LoadedImage> pictures;
+    for (Loaded& loaded : waiting_) pictures.push_back(std::move(loaded.picture));
+    std::vector<std::vector<Detection>> found = detector_.detect(pictures);
+    summary_.detect_seconds += seconds_since(start);
+    const Clock::time_point written = Clock::now();
+    for (size_t i = 0; i < waiting_.size(); ++i) {
+      Image& whole = waiting_[i].whole.empty() ? pictures[i].image : waiting_[i].whole;
+      write(*waiting_[i].source, pictures[i], whole, std::move(found[i]));
+    }
+    summary_.write_seconds += seconds_since(written);
+    waiting_.clear();
+    progress_.update(summary_.pictures + summary_.broken, fmt::format("{} objects", summary_.objects));
+  }
+
+  DetectSummary finish() {
+    writer_.finish();
+    return summary_;
+  }
+
+ private:
+  void write(const PictureSource& source, const LoadedImage& picture, Image& whole, std::vector<Detection> found) {
+    if (!run_.classes.empty()) {
+      std::erase_if(found, [&](const Detection& d) {
+        return std::find(run_.classes.begin(), run_.classes.end(), d.class_id) == run_.classes.end();
+      });
+    }
+    ++summary_.pictures;
+    summary_.objects += static_cast<int64_t>(found.size());
+    if (run_.draw) {
+      draw_detections(whole, found, names_);
+      save_image(drawn_path(run_.folder, source), whole);
+    }
+    writer_.add({source.path.string(), source.stem, source.image_id, picture.full_width, picture.full_height,
+                 std::move(found)});
+  }
+
+  Detector& detector_;
+  const std::vector<std::string>& names_;
+  const DetectRun& run_;
+  ResultWriter writer_;
+  Progress progress_;
+  DetectSummary summary_;
+  std::vector<Loaded> waiting_;
+};
+
+}  // namespace
+
+DetectSummary detect_pictures(const std::vector<PictureSource>& sources, Detector& detector,
+                              const std::vector<std::string>& names, const DetectRun& options) {
+  const Clock::time_point start = Clock::now();
+  LoadOptions load_options;
+  if (!options.exact_decode) {
+    load_options = {static_cast<int>(detector.spec().input.width), static_cast<int>(detector.spec().input.height)};
+  }
+  Run run(sources, detector, names, options);
+  LoadAhead pictures(sources, load_options, options.draw, static_cast<size_t>(options.batch) + 2);
+  while (interrupt_signal() == 0) {
+    std::optional<Loaded> loaded = pictures.next();
+    if (!loaded) break;
+    run.take(std::move(*loaded));
+  }
+  run.flush();
+  DetectSummary summary = run.finish();
+  summary.interrupted = interrupt_signal() != 0 && summary.pictures + summary.broken < summary.wanted;
+  summary.seconds = seconds_since(start);
+  return summary;
+}
+
+}  // namespace yolov3

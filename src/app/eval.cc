@@ -1,0 +1,147 @@
+// yolov3 eval
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "app/open_detector.h"
+#include "app/options.h"
+#include "app/program.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "data/source.h"
+#include "eval/evaluate.h"
+#include "eval/report.h"
+
+namespace yolov3 {
+namespace {
+
+constexpr size_t kListedDefects = 10;
+
+struct EvalCommand {
+  DetectorChoice choice;
+  DataOptions data;
+  EvaluateOptions evaluate;
+  std::string split = "val", bad_data = "skip";
+  std::string json, save_json;
+  std::filesystem::path detections;
+};
+
+void add_options(Options& options, EvalCommand& c) {
+  options.example("yolov3 eval --weights best.h5 --data data.yaml", "mAP on the val split");
+  options.example("yolov3 eval --weights best.h5 --data voc/ --split test --json -",
+                  "the same for programs, on stdout");
+  options.example("yolov3 eval --data instances.json --detections results.json",
+                  "judges the COCO results of any detector");
+  options.group("Data");
+  options
+      .add("data", &c.data.data,
+           "a data.yaml, a VOC folder, an annotation-lines .txt or synthetic[:N]; with --detections a COCO "
+           "instances.json")
+      .placeholder("D");
+  options.add("split", &c.split, "of the data set").choices({"train", "val", "test"});
+  options.add("names", &c.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
+  options
+      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
+      .choices({"skip", "repair", "error"});
+  options.add("seed", &c.data.seed, "of synthetic data");
+  add_detector_options(options, c.choice);
+  options.add("batch", &c.evaluate.batch, "pictures at once").alias("batch-size").range(1, 4096);
+  options.group("Results");
+  options.add("json", &c.json, "the figures as JSON; - = stdout").placeholder("FILE|-");
+  options.add("save-json", &c.save_json, "every detection as a COCO results file").placeholder("FILE");
+  options.add("detections", &c.detections, "judge these COCO results; no model is run, no picture opened")
+      .placeholder("FILE");
+}
+
+void report(const EvalCommand& c, const Metrics& metrics, const std::vector<std::string>& names) {
+  const std::string table = metrics_table(metrics, names);
+  if (c.json == "-") {
+    log_line(table);  // stdout is the JSON's
+  } else {
+    print(table + (table.ends_with('\n') ? "" : "\n"));
+  }
+  if (!c.json.empty()) write_text(c.json, metrics_json(metrics, names) + "\n");
+}
+
+int judge_results(const EvalCommand& c) {
+  CocoTruth truth = read_coco_truth(c.data.data);
+  read_coco_results(c.detections, truth);
+  Evaluator evaluator(static_cast<int>(truth.names.size()));
+  for (const CocoImage& image : truth.images) evaluator.add(image.truth, image.detections);
+  report(c, evaluator.compute(), truth.names);
+  return 0;
+}
+
+// The model's class k must be the data's class k, or every figure would be wrong without a word.
+void check_classes(const std::vector<std::string>& model, int model_classes, const std::vector<std::string>& data) {
+  if (static_cast<size_t>(model_classes) != data.size()) {
+    throw Error(fmt::format("the model has {} classes, the data set {}", model_classes, data.size()),
+                Error::Kind::usage);
+  }
+  for (size_t k = 0; k < model.size() && k < data.size(); ++k) {
+    if (model[k] == data[k]) continue;
+    throw Error(
+        fmt::format("class {} is \"{}\" in the model and \"{}\" in the data set; give the data set's names in the "
+                    "model's order, or with --names",
+                    k, model[k], data[k]),
+        Error::Kind::usage);
+  }
+}
+
+Dataset load_split(const EvalCommand& c) {
+  DefectReport defects;
+  Dataset dataset;
+  try {
+    dataset = load_dataset(c.data, c.split, defects);
+  } catch (const Error&) {
+    if (!defects.defects.empty()) log_line(describe(defects, kListedDefects));
+    throw;
+  }
+  if (!defects.defects.empty()) log_line(describe(defects, kListedDefects));
+  return dataset;
+}
+
+int judge_model(const EvalCommand& c) {
+  const Dataset dataset = load_split(c);
+  OpenDetector open = open_detector(c.choice);
+  check_classes(open.names, class_count(open.detector.spec()), dataset.names);
+  std::vector<CocoResult> results;
+  const auto start = std::chrono::steady_clock::now();
+  const Metrics metrics = evaluate(dataset, open.detector, c.evaluate, c.save_json.empty() ? nullptr : &results);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log_info("{} pictures in {}: {:.2f} images/s", metrics.images, human_seconds(seconds),
+           static_cast<double>(metrics.images) / seconds);
+  if (!c.save_json.empty()) write_file(c.save_json, coco_results_json(results));
+  report(c, metrics, dataset.names);
+  return 0;
+}
+
+}  // namespace
+
+int run_eval(const std::vector<std::string>& arguments) {
+  EvalCommand c;
+  c.choice.detect.decode = {0.001f, true};
+  c.choice.detect.nms.iou_threshold = 0.6f;
+  Options options("eval", "how good a model is on a data set: mAP, precision, recall (COCO and Pascal VOC)");
+  add_options(options, c);
+  if (!options.parse(arguments)) {
+    print(options.help());
+    return 0;
+  }
+  options.require("data", "the data set, e.g. --data data.yaml; with --detections the COCO instances.json");
+  if (!c.detections.empty()) {
+    if (options.was_given("weights")) {
+      throw Error("--detections and --weights: either a results file is judged or a model", Error::Kind::usage);
+    }
+    return judge_results(c);
+  }
+  options.require("weights", "the model, e.g. --weights runs/train/exp/weights/best.h5 (or --detections FILE)");
+  c.data.bad_data = parse_bad_data_policy(c.bad_data);
+  c.data.threads = c.choice.engine.threads;
+  c.evaluate.exact_decode = c.choice.exact_decode;
+  return judge_model(c);
+}
+
+}  // namespace yolov3

@@ -1,0 +1,138 @@
+// yolov3 info
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <nlohmann/json.hpp>
+
+#include "app/options.h"
+#include "app/program.h"
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/text.h"
+#include "engine/engine.h"
+#include "engine/torch_engine.h"
+#include "format/model_file.h"
+#include "net/cfg.h"
+#include "net/models.h"
+#include "net/summary.h"
+
+namespace yolov3 {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct InfoCommand {
+  std::string model, json;
+  std::filesystem::path weights;
+  int classes = 80;
+  ImageSize imgsz;
+};
+
+constexpr uint64_t kMaxCfgBytes = 1 << 20;
+
+std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+Json program_facts() {
+  Json json;
+  json["version"] = YOLOV3_VERSION;
+  json["build"] = *YOLOV3_BUILD_TYPE != '\0' ? YOLOV3_BUILD_TYPE : "(no build type)";
+  json["compiler"] = "g++ " __VERSION__;
+  json["libraries"] = YOLOV3_LIBRARIES;
+  json["torch"] = torch_description();
+  json["engines"] = available_engines();
+  json["cpu"] = cpu_model_name();
+  json["cpu_features"] = to_string(cpu_features());
+  json["cpus"] = available_cpus();
+  json["threads"] = omp_get_max_threads();
+  return json;
+}
+
+std::string program_text(const Json& facts) {
+  return fmt::format(
+      "yolov3 {}, {} build, {}\nlibraries  {}\nLibTorch   {}\nengines    {}\nCPU        {}\nfeatures   {}\nthreads    "
+      "{} of {} CPUs\n",
+      facts["version"].get<std::string>(), facts["build"].get<std::string>(), facts["compiler"].get<std::string>(),
+      facts["libraries"].get<std::string>(), facts["torch"].get<std::string>(), fmt::join(available_engines(), ", "),
+      facts["cpu"].get<std::string>(), facts["cpu_features"].get<std::string>(), facts["threads"].get<int>(),
+      facts["cpus"].get<int>());
+}
+
+// The model without its numbers.
+struct Described {
+  std::string title;
+  NetworkSpec spec;
+  std::vector<std::string> names;
+  std::map<std::string, std::string> facts;
+};
+
+Described describe_model(const InfoCommand& c) {
+  Described d;
+  if (!c.weights.empty()) {
+    Model model = load_model(c.weights);
+    d = {c.weights.string(), std::move(model.spec), std::move(model.names), std::move(model.facts)};
+  } else if (ends_with_ignoring_case(c.model, ".cfg")) {
+    d.title = c.model;
+    d.spec = parse_cfg(read_file(c.model, kMaxCfgBytes), c.model).spec;
+  } else {
+    d.title = c.model;
+    ModelOptions options;
+    options.classes = c.classes;
+    d.spec = make_model(c.model, options);
+  }
+  if (c.imgsz.width > 0) d.spec = with_input_size(std::move(d.spec), c.imgsz.width, c.imgsz.height);
+  return d;
+}
+
+Json json_of(const Described& d) {
+  Json json{{"model", d.title}};
+  json.update(Json::parse(model_json(d.spec)));
+  json["names"] = d.names;
+  json["facts"] = d.facts;
+  return json;
+}
+
+std::string text_of(const Described& d) {
+  std::string out = fmt::format("{}\n{}", d.title, layer_table(d.spec));
+  if (!out.ends_with('\n')) out += '\n';
+  if (!d.names.empty()) out += fmt::format("classes: {}\n", fmt::join(d.names, ", "));
+  for (const auto& [key, value] : d.facts) out += fmt::format("{}: {}\n", key, value);
+  return out;
+}
+
+}  // namespace
+
+int run_info(const std::vector<std::string>& arguments) {
+  InfoCommand c;
+  Options options("info",
+                  "a model's layers and size; without a model: this build, its libraries, the CPU and the engines");
+  options.example("yolov3 info", "what this program was built with and what it can run on");
+  options.example("yolov3 info --model yolov3 --imgsz 608", "layers, shapes, parameters and operations");
+  options.example("yolov3 info --weights best.h5 --json -", "the same of a trained model, for programs");
+  options.add("model", &c.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg").placeholder("NAME|FILE.cfg");
+  options.add("weights", &c.weights, "a model file, which also knows its class names and how it was trained")
+      .placeholder("FILE.h5");
+  options.add("classes", &c.classes, "of a model by name").range(1, 100000);
+  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = the model's own").alias("img-size");
+  options.add("json", &c.json, "write it as JSON instead; - = stdout").placeholder("FILE|-");
+  if (!options.parse(arguments)) {
+    print(options.help());
+    return 0;
+  }
+  if (!c.model.empty() && !c.weights.empty()) {
+    throw Error("--model and --weights: a model file holds its own network; give one of them", Error::Kind::usage);
+  }
+  if (options.was_given("classes") && (c.model.empty() || ends_with_ignoring_case(c.model, ".cfg"))) {
+    throw Error("--classes goes with --model NAME; model and cfg files say their own", Error::Kind::usage);
+  }
+  if (c.model.empty() && c.weights.empty()) {
+    const Json facts = program_facts();
+    c.json.empty() ? print(program_text(facts)) : write_text(c.json, dumped(facts));
+    return 0;
+  }
+  const Described model = describe_model(c);
+  c.json.empty() ? print(text_of(model)) : write_text(c.json, dumped(json_of(model)));
+  return 0;
+}
+
+}  // namespace yolov3

@@ -1,0 +1,186 @@
+#include "app/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace yolov3 {
+namespace {
+
+constexpr size_t kHelpColumn = 34, kHelpWidth = 118;
+
+std::string normalised(std::string_view name) {
+  std::string text(name);
+  std::replace(text.begin(), text.end(), '_', '-');
+  return text;
+}
+
+bool is_bool_word(const std::string& text) {
+  static const std::vector<std::string> kWords = {"true", "false", "yes", "no", "on", "off", "1", "0"};
+  return std::find(kWords.begin(), kWords.end(), to_lower(text)) != kWords.end();
+}
+
+// Words of `text` in lines that begin at kHelpColumn, except the first, which the caller began.
+std::string wrapped(const std::string& text) {
+  std::string out;
+  size_t column = kHelpColumn;
+  for (const std::string_view word : split_words(text)) {
+    if (column > kHelpColumn && column + 1 + word.size() > kHelpWidth) {
+      out += "\n" + std::string(kHelpColumn, ' ');
+      column = kHelpColumn;
+    } else if (column > kHelpColumn) {
+      out += ' ';
+      ++column;
+    }
+    out += word;
+    column += word.size();
+  }
+  return out + "\n";
+}
+
+std::string help_entry(const Option& option) {
+  std::string left = fmt::format("  --{} {}", option.name(), option.placeholder_text());
+  if (left.size() + 2 > kHelpColumn) {
+    left += "\n" + std::string(kHelpColumn, ' ');
+  } else {
+    left.resize(kHelpColumn, ' ');
+  }
+  std::string right = option.help();
+  if (!option.aliases().empty()) right += fmt::format(" (also --{})", fmt::join(option.aliases(), ", --"));
+  if (!option.default_text().empty()) right += fmt::format(" [{}]", option.default_text());
+  return left + wrapped(right);
+}
+
+}  // namespace
+
+Options::Options(std::string command, std::string summary)
+    : command_(std::move(command)), summary_(std::move(summary)) {}
+
+void Options::group(const std::string& title) { group_ = title; }
+
+void Options::example(const std::string& line, const std::string& meaning) { examples_.push_back({line, meaning}); }
+
+Option& Options::add(const std::string& name, Option::Target target, const std::string& help) {
+  return options_.emplace_back(name, target, help, group_);
+}
+
+Option* Options::find(const std::string& name) {
+  const auto found =
+      std::find_if(options_.begin(), options_.end(), [&](const Option& o) { return o.answers_to(name); });
+  return found == options_.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> Options::all_names() const {
+  std::vector<std::string> names = {"config", "help"};
+  for (const Option& option : options_) {
+    names.push_back(option.name());
+    names.insert(names.end(), option.aliases().begin(), option.aliases().end());
+  }
+  return names;
+}
+
+void Options::fail_unknown(const std::string& what, const std::string& name, const std::string& where) const {
+  const std::string near = closest_match(name, all_names());
+  throw Error(fmt::format("{}{}{}", where.empty() ? "" : where + ": ", what,
+                          near.empty() ? fmt::format("; see yolov3 {} --help", command_)
+                                       : fmt::format("; did you mean {}{}?", where.empty() ? "--" : "", near)),
+              Error::Kind::usage);
+}
+
+Options::Word Options::understand(const std::string& argument) {
+  Word word;
+  const size_t dashes = std::min(argument.find_first_not_of('-'), argument.size());
+  const size_t equals = argument.find('=');
+  word.name = normalised(argument.substr(dashes, equals == std::string::npos ? equals : equals - dashes));
+  if (equals != std::string::npos) word.value = argument.substr(equals + 1);
+  word.is_config = dashes <= 2 && word.name == "config";
+  word.option = dashes <= 2 ? find(word.name) : nullptr;
+  const bool known = word.option || word.is_config;
+  if (dashes == 0 && !(known && word.value)) {
+    const std::string what =
+        fmt::format("unexpected \"{}\": {} takes options only, as --key value or key=value", argument, command_);
+    fail_unknown(what, word.name, "");
+  }
+  if (known) return word;
+  Option* negated = dashes == 2 && word.name.starts_with("no-") && !word.value ? find(word.name.substr(3)) : nullptr;
+  if (!negated || !negated->is_flag()) {
+    fail_unknown(fmt::format("{} has no option {}", command_, argument.substr(0, equals)), word.name, "");
+  }
+  word.option = negated;
+  word.value = "false";
+  return word;
+}
+
+void Options::read_argument(const std::vector<std::string>& arguments, size_t& i, std::vector<Setting>& settings) {
+  if (arguments[i] == "--help" || arguments[i] == "-h") {
+    help_asked_ = true;
+    return;
+  }
+  Word word = understand(arguments[i]);
+  const std::string* following = i + 1 < arguments.size() ? &arguments[i + 1] : nullptr;
+  const bool flag = word.option && word.option->is_flag();
+  if (!word.value && flag) {
+    word.value = following && is_bool_word(*following) ? arguments[++i] : "true";
+  } else if (!word.value) {
+    if (!following || following->starts_with("--")) {
+      const std::string placeholder = word.is_config ? "FILE" : word.option->placeholder_text();
+      throw Error(fmt::format("--{0} needs a value: --{0} {1}", word.name, placeholder), Error::Kind::usage);
+    }
+    word.value = arguments[++i];
+  }
+  if (word.is_config) {
+    config_ = *word.value;
+  } else {
+    settings.push_back({word.option, *word.value, "--" + word.name});
+  }
+}
+
+bool Options::parse(const std::vector<std::string>& arguments) {
+  std::vector<Setting> from_line;
+  for (size_t i = 0; i < arguments.size() && !help_asked_; ++i) read_argument(arguments, i, from_line);
+  if (help_asked_) return false;
+  std::vector<Setting> settings;
+  if (!config_.empty()) settings = read_config(config_);
+  settings.insert(settings.end(), from_line.begin(), from_line.end());
+  for (const Setting& setting : settings) {
+    setting.option->set(setting.text, setting.where);
+    given_.push_back(setting.option->name());
+  }
+  return true;
+}
+
+bool Options::was_given(const std::string& name) const {
+  return std::find(given_.begin(), given_.end(), name) != given_.end();
+}
+
+void Options::require(const std::string& name, const std::string& advice) const {
+  for (const Option& option : options_) {
+    if (option.name() == name && !option.text().empty()) return;
+  }
+  throw Error(fmt::format("{} needs --{}: {}", command_, name, advice), Error::Kind::usage);
+}
+
+std::string Options::help() const {
+  std::string out = fmt::format("yolov3 {}: {}\n", command_, summary_);
+  if (!examples_.empty()) out += "\nExamples\n";
+  for (const HelpExample& example : examples_) out += fmt::format("  {}\n      {}\n", example.line, example.meaning);
+  std::string group;
+  for (const Option& option : options_) {
+    if (option.group() != group) out += fmt::format("\n{}\n", group = option.group());
+    out += help_entry(option);
+  }
+  std::string config = "  --config FILE";
+  config.resize(kHelpColumn, ' ');
+  out += "\nEvery command\n" + config +
+         wrapped("options from a TOML file, such as the args.toml of an earlier run; the command line wins");
+  std::string help = "  --help";
+  help.resize(kHelpColumn, ' ');
+  out += help + wrapped("this page");
+  return out + "\nOptions are written --key value, --key=value or key=value; [..] is the default.\n";
+}
+
+}  // namespace yolov3

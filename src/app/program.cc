@@ -1,0 +1,128 @@
+#include "app/program.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace yolov3 {
+namespace {
+
+struct Command {
+  const char* name;
+  std::vector<std::string> aliases;
+  const char* summary;
+  int (*run)(const std::vector<std::string>&);
+};
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> kCommands = {
+      {"train", {}, "annotated pictures in, a trained detector out", run_train},
+      {"eval", {"val", "map"}, "how good a model is on a data set: mAP, precision, recall", run_eval},
+      {"detect", {"predict"}, "find objects in pictures", run_detect},
+      {"data", {}, "check a data set, or make the built-in one (data check, data synth)", run_data},
+      {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},
+  };
+  return kCommands;
+}
+
+const Command* find_command(const std::string& name) {
+  for (const Command& command : commands()) {
+    const auto& aliases = command.aliases;
+    if (name == command.name || std::find(aliases.begin(), aliases.end(), name) != aliases.end()) return &command;
+  }
+  return nullptr;
+}
+
+std::string program_help() {
+  std::string out =
+      "yolov3 " YOLOV3_VERSION
+      ": trains and runs YOLOv3 object detectors\n\n"
+      "Usage: yolov3 COMMAND [options]        yolov3 COMMAND --help shows a command's options\n\nCommands\n";
+  for (const Command& command : commands()) {
+    const std::string also = command.aliases.empty() ? "" : fmt::format(" (also {})", fmt::join(command.aliases, ", "));
+    out += fmt::format("  {:<9} {}{}\n", command.name, command.summary, also);
+  }
+  return out +
+         "\nFrom nothing to boxes\n"
+         "  yolov3 train --data synthetic:240 --imgsz 160 --epochs 24\n"
+         "  yolov3 eval --weights runs/train/exp/weights/best.h5 --data synthetic:240\n"
+         "  yolov3 detect --weights runs/train/exp/weights/best.h5 --source pictures/\n"
+         "\nExit codes: 0 ok, 1 failure, 2 usage, 3 data errors found, 4 an accuracy gate failed.\n"
+         "Results go to stdout, log and progress to stderr.\n";
+}
+
+int dispatch(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) {
+    log_line(program_help());
+    return static_cast<int>(Error::Kind::usage);
+  }
+  const std::string& name = arguments[0];
+  const bool help = name == "help" || name == "--help" || name == "-h";
+  if (name == "--version" || name == "-V") {
+    print("yolov3 " YOLOV3_VERSION "\n");
+    return 0;
+  }
+  if (help && arguments.size() == 1) {
+    print(program_help());
+    return 0;
+  }
+  const std::string& wanted = help ? arguments[1] : name;
+  const Command* command = find_command(wanted);
+  if (!command) {
+    std::vector<std::string> names;
+    for (const Command& c : commands()) {
+      names.push_back(c.name);
+      names.insert(names.end(), c.aliases.begin(), c.aliases.end());
+    }
+    const std::string near = closest_match(wanted, names);
+    throw Error(fmt::format("there is no command \"{}\"{}", wanted,
+                            near.empty() ? "; see yolov3 --help" : fmt::format("; did you mean {}?", near)),
+                Error::Kind::usage);
+  }
+  if (help) return command->run({"--help"});
+  return command->run({arguments.begin() + 1, arguments.end()});
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments) {
+  log_status("");
+  try {
+    return dispatch(arguments);
+  } catch (const Error& error) {
+    log_line(std::string("error: ") + error.what());
+    return static_cast<int>(error.kind());
+  } catch (const std::bad_alloc&) {
+    log_line("error: out of memory; a smaller --batch or --imgsz needs less");
+  } catch (const std::exception& error) {
+    // Libraries append stack traces; the first line says what happened.
+    const std::string what = error.what();
+    log_line("error: " + what.substr(0, what.find('\n')));
+  }
+  return static_cast<int>(Error::Kind::failure);
+}
+
+void print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    fail("cannot write to stdout: {}", std::strerror(errno));
+  }
+}
+
+void write_text(const std::string& file, const std::string& text) {
+  if (file == "-") {
+    print(text);
+  } else {
+    write_file(file, text);
+  }
+}
+
+}  // namespace yolov3

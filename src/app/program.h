@@ -1,0 +1,27 @@
+// The program without its main(): commands by name, errors as exit codes.
+//
+// Every command takes the words after its name and returns an exit code: 0 ok, 1 failure, 2 usage, 3 data errors found,
+// 4 an accuracy gate failed. Results go to stdout, log and progress to stderr.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace yolov3 {
+
+int run_train(const std::vector<std::string>& arguments);
+int run_eval(const std::vector<std::string>& arguments);
+int run_detect(const std::vector<std::string>& arguments);
+int run_data(const std::vector<std::string>& arguments);
+int run_info(const std::vector<std::string>& arguments);
+
+// Finds and runs the command; an exception becomes "error: ..." on stderr and its exit code. `arguments`: without argv[0].
+int run_program(const std::vector<std::string>& arguments);
+
+// To the file, or to stdout when `file` is "-".
+void write_text(const std::string& file, const std::string& text);
+
+// Prints to stdout. Errors: a full disk or a closed pipe.
+void print(const std::string& text);
+
+}  // namespace yolov3

@@ -1,0 +1,254 @@
+// The commands from end to end, on a small network with random weights.
+#include "app/program.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "base/interrupt.h"
+#include "base/text.h"
+#include "format/model_file.h"
+#include "image/load.h"
+#include "image/save.h"
+#include "net/cfg.h"
+
+namespace yolov3 {
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+// Two classes, one head with stride 32 at 64 x 64.
+constexpr const char* kSmallCfg = R"([net]
+width=64
+height=64
+channels=3
+[convolutional]
+batch_normalize=1
+filters=4
+size=3
+stride=2
+pad=1
+activation=leaky
+[maxpool]
+size=16
+stride=16
+padding=0
+[convolutional]
+filters=14
+size=1
+stride=1
+pad=1
+activation=linear
+[yolo]
+mask=0,1
+anchors=20,20, 40,30
+classes=2
+num=2
+)";
+
+struct Ran {
+  int code = 0;
+  std::string out, err;
+};
+
+Ran run(const Words& words) {
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Ran ran;
+  ran.code = run_program(words);
+  ran.out = ::testing::internal::GetCapturedStdout();
+  ran.err = ::testing::internal::GetCapturedStderr();
+  return ran;
+}
+
+class Program : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    clear_interrupt();
+    fs::remove_all(folder_);
+    make_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  // A model that finds something in every cell: its objectness starts near 0.9.
+  std::string make_model() {
+    Model model;
+    model.spec = parse_cfg(kSmallCfg, "small.cfg").spec;
+    model.weights = random_weights(model.spec, {.seed = 1, .objectness_prior = 0.9f});
+    model.names = {"dog", "traffic light"};
+    save_model(path("small.h5"), model);
+    return path("small.h5");
+  }
+
+  // Two pictures and one that is cut short.
+  std::string make_pictures() {
+    make_directories(folder_ / "pictures");
+    save_image(folder_ / "pictures/a.jpg", Image(100, 60, 90));
+    save_image(folder_ / "pictures/b.png", Image(64, 64, 200));
+    const std::string whole = read_file(folder_ / "pictures/a.jpg");
+    write_file(folder_ / "pictures/broken.jpg", whole.substr(0, whole.size() / 2));
+    return path("pictures");
+  }
+
+  fs::path folder_ = fs::temp_directory_path() /
+                     ("program_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+};
+
+TEST_F(Program, UnknownCommandsAreUsageErrors) {
+  const Ran ran = run({"detct"});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_EQ(ran.err, "error: there is no command \"detct\"; did you mean detect?\n");
+  EXPECT_EQ(run({}).code, 2);
+  EXPECT_EQ(run({"data", "chekc"}).err, "error: there is no command \"data chekc\"; did you mean data check?\n");
+  EXPECT_EQ(run({"serve"}).code, 2);
+}
+
+TEST_F(Program, HelpGoesToStdout) {
+  for (const Words& words : std::vector<Words>{{"--help"},
+                                               {"help"},
+                                               {"train", "-h"},
+                                               {"help", "val"},
+                                               {"predict", "--help"},
+                                               {"data", "check", "--help"},
+                                               {"data", "synth", "--help"},
+                                               {"info", "--help"}}) {
+    const Ran ran = run(words);
+    EXPECT_EQ(ran.code, 0);
+    EXPECT_GT(ran.out.size(), 200u) << words.back();
+    EXPECT_EQ(ran.err, "");
+  }
+  EXPECT_EQ(run({"--version"}).out.substr(0, 7), "yolov3 ");
+}
+
+TEST_F(Program, MissingOptionsAreNamed) {
+  EXPECT_NE(run({"detect"}).err.find("detect needs --weights"), std::string::npos);
+  EXPECT_NE(run({"train"}).err.find("train needs --data"), std::string::npos);
+  EXPECT_NE(run({"eval", "--data", "x"}).err.find("eval needs --weights"), std::string::npos);
+  EXPECT_EQ(run({"eval", "--data", "x"}).code, 2);
+}
+
+TEST_F(Program, InfoKnowsTheBuildAndTheModels) {
+  const nlohmann::json facts = nlohmann::json::parse(run({"info", "--json", "-"}).out);
+  EXPECT_FALSE(facts["engines"].empty());
+  EXPECT_GE(facts["cpus"].get<int>(), 1);
+  // 61,949,149 trainable parameters with 80 classes: the paper's network.
+  EXPECT_NE(run({"info", "--model", "yolov3"}).out.find("61,949,149"), std::string::npos);
+  const Ran model = run({"info", "--weights", make_model()});
+  EXPECT_NE(model.out.find("classes: dog, traffic light"), std::string::npos) << model.err;
+  write_file(path("small.cfg"), kSmallCfg);
+  EXPECT_EQ(run({"info", "--model", path("small.cfg")}).code, 0);
+  EXPECT_EQ(run({"info", "--model", "yolov4"}).code, run({"info", "--model", "yolov3x"}).code);
+  EXPECT_EQ(run({"info", "--model", path("small.cfg"), "--classes", "3"}).code, 2);
+}
+
+TEST_F(Program, DetectDrawsAndGoesOnAfterABrokenPicture) {
+  const std::string model = make_model(), pictures = make_pictures();
+  const Ran ran = run({"detect", "--weights", model, "--source", pictures, "--engine", "reference", "--out",
+                       path("out"), "--format", "json", "--conf", "0.3"});
+  EXPECT_EQ(ran.code, 3) << ran.err;
+  EXPECT_NE(ran.err.find("broken.jpg"), std::string::npos) << ran.err;
+  EXPECT_EQ(load_image(path("out/a.jpg")).full_width, 100);
+  EXPECT_EQ(load_image(path("out/b.png")).full_width, 64);
+  EXPECT_FALSE(fs::exists(path("out/broken.jpg")));
+  const std::string text = read_file(path("out/detections.jsonl"));
+  const std::vector<std::string_view> lines = split_lines(text);
+  ASSERT_EQ(lines.size(), 2u);
+  const nlohmann::json first = nlohmann::json::parse(lines[0]);
+  EXPECT_EQ(first["width"], 100);
+  EXPECT_EQ(first["height"], 60);
+  ASSERT_FALSE(first["detections"].empty());
+  for (const auto& detection : first["detections"]) {
+    EXPECT_GE(detection["box"][0].get<double>(), 0);
+    EXPECT_LE(detection["box"][2].get<double>(), 100);
+    EXPECT_LE(detection["box"][3].get<double>(), 60);
+    EXPECT_GE(detection["score"].get<double>(), 0.3);
+  }
+}
+
+TEST_F(Program, DetectRepeatsFromItsArgsAndOverwritesNothing) {
+  const std::string model = make_model(), pictures = make_pictures();
+  fs::remove(path("pictures/broken.jpg"));
+  const Words words = {"detect",    "--weights", model, "--source", pictures, "--engine",  "reference",    "--out",
+                       path("out"), "--format",  "csv", "--batch",  "2",      "--classes", "traffic light"};
+  ASSERT_EQ(run(words).code, 0);
+  ASSERT_EQ(run({"detect", "--config", path("out/args.toml")}).code, 0);
+  EXPECT_TRUE(fs::exists(path("out/a.jpg")));
+  EXPECT_EQ(read_file(path("out/detections.csv")), read_file(path("out2/detections.csv")));
+  EXPECT_EQ(read_file(path("out/a.jpg")), read_file(path("out2/a.jpg")));
+  EXPECT_EQ(read_file(path("out/detections.csv")).find("dog"), std::string::npos);
+}
+
+TEST_F(Program, DetectToStdoutIsResultsOnly) {
+  const std::string model = make_model(), pictures = make_pictures();
+  const Ran ran = run({"detect", "--weights", model, "--source", pictures + "/b.png", "--engine", "reference", "--out",
+                       "-", "--format", "coco"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(nlohmann::json::parse(ran.out).is_array());
+  EXPECT_EQ(run({"detect", "--weights", model, "--source", pictures, "--out", "-"}).code, 2);
+  EXPECT_EQ(run({"detect", "--weights", model, "--source", pictures, "--classes", "dgo"}).code, 2);
+}
+
+TEST_F(Program, SynthWritesADataSetThatChecksAndEvaluates) {
+  ASSERT_EQ(run({"data", "synth", "--out", path("digits"), "--count", "6"}).code, 0);
+  const std::string yaml = path("digits/data.yaml");
+  const Ran checked = run({"data", "check", "--data", yaml, "--json", path("check.json")});
+  EXPECT_EQ(checked.code, 0) << checked.err << checked.out;
+  EXPECT_NE(checked.out.find("train: 6 pictures"), std::string::npos) << checked.out;
+  const nlohmann::json json = nlohmann::json::parse(read_file(path("check.json")));
+  EXPECT_EQ(json.size(), 3u);
+  EXPECT_EQ(json[0]["images"], 6);
+  const Ran again = run({"data", "synth", "--out", path("digits"), "--count", "6"});
+  EXPECT_EQ(again.code, 1) << "nothing is overwritten";
+  // Two classes against ten.
+  EXPECT_EQ(run({"eval", "--weights", make_model(), "--data", yaml, "--engine", "reference"}).code, 2);
+}
+
+TEST_F(Program, DataCheckFindsDefects) {
+  make_pictures();
+  write_file(path("names.txt"), "dog\ntraffic light\n");
+  write_file(path("list.txt"),
+             "pictures/a.jpg 1,2,30,40,0 50,50,40,60,1\npictures/b.png\npictures/broken.jpg 1,1,9,9,0\nnone.jpg\n");
+  const Ran ran = run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--split", "train"});
+  EXPECT_EQ(ran.code, 3) << ran.err;
+  EXPECT_NE(ran.out.find("missing image"), std::string::npos) << ran.out << ran.err;
+}
+
+TEST_F(Program, EvalJudgesTheModelAndWritesJson) {
+  const std::string model = make_model();
+  make_pictures();
+  write_file(path("names.txt"), "dog\ntraffic light\n");
+  write_file(path("list.txt"), "pictures/a.jpg 1,2,30,40,0\npictures/b.png 5,5,50,50,1\n");
+  const Words words = {
+      "eval",     "--weights", model,    "--data", path("list.txt"), "--names",           path("names.txt"),
+      "--engine", "reference", "--json", "-",      "--save-json",    path("results.json")};
+  const Ran ran = run(words);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const nlohmann::json json = nlohmann::json::parse(ran.out);
+  EXPECT_EQ(json["images"], 2);
+  EXPECT_EQ(json["objects"], 2);
+  EXPECT_TRUE(json["coco"].contains("AP50"));
+  EXPECT_TRUE(nlohmann::json::parse(read_file(path("results.json"))).is_array());
+  write_file(path("other.txt"), "traffic light\ndog\n");
+  const Ran swapped = run(
+      {"eval", "--weights", model, "--data", path("list.txt"), "--names", path("other.txt"), "--engine", "reference"});
+  EXPECT_EQ(swapped.code, 2);
+  EXPECT_NE(swapped.err.find("class 0 is \"dog\" in the model and \"traffic light\" in the data set"),
+            std::string::npos);
+}
+
+TEST_F(Program, EvalJudgesResultsOfAnyDetector) {
+  const std::string golden = YOLOV3_SOURCE_DIR "/golden/coco/";
+  const Ran ran =
+      run({"eval", "--data", golden + "real.gt.json", "--detections", golden + "real.dets.json", "--json", "-"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const nlohmann::json truth = nlohmann::json::parse(read_file(golden + "real.metrics.json"));
+  EXPECT_NEAR(nlohmann::json::parse(ran.out)["coco"]["AP50"].get<double>(), truth["AP50"].get<double>(), 1e-6);
+  EXPECT_EQ(run({"eval", "--data", "x", "--detections", "y", "--weights", "z"}).code, 2);
+}
+
+}  // namespace
+}  // namespace yolov3

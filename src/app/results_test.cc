@@ -1,0 +1,116 @@
+#include "app/results.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace yolov3 {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kNames = {"person", "traffic light", "a \"b\",\nc"};
+
+PictureResult dog() {
+  return {"pictures/dog.jpg", "dog", 7, 768, 576, {{{96, 144, 288, 432}, 1, 0.75f}, {{0.5f, 0, 768, 576}, 2, 0.1f}}};
+}
+
+TEST(Results, JsonLineIsTheContracts) {
+  PictureResult result = dog();
+  result.detections.pop_back();
+  EXPECT_EQ(json_result(result, kNames),
+            R"({"source":"pictures/dog.jpg","frame":0,"time_s":0.0,"width":768,"height":576,"detections":[)"
+            R"({"class_id":1,"class":"traffic light","score":0.75,"box":[96,144,288,432]}]})");
+  result.detections.clear();
+  EXPECT_EQ(json_result(result, kNames),
+            R"({"source":"pictures/dog.jpg","frame":0,"time_s":0.0,"width":768,"height":576,"detections":[]})");
+}
+
+TEST(Results, JsonIsJsonWhateverTheNames) {
+  PictureResult result = dog();
+  result.source = "bad \xff\xfe \"name\"\n\x01.jpg";
+  result.detections[0].class_id = 99;
+  const nlohmann::json parsed = nlohmann::json::parse(json_result(result, {"x", "\xc3(", kNames[2]}));
+  EXPECT_EQ(parsed["source"], "bad \xEF\xBF\xBD\xEF\xBF\xBD \"name\"\n\x01.jpg");
+  EXPECT_EQ(parsed["detections"][0]["class"], "99") << "a class without a name is its number";
+  EXPECT_EQ(parsed["detections"][1]["class"], kNames[2]);
+  EXPECT_EQ(parsed["detections"][1]["score"].get<float>(), 0.1f);
+  EXPECT_EQ(parsed["detections"][1]["box"][0].get<float>(), 0.5f);
+}
+
+TEST(Results, CsvQuotesWhatNeedsIt) {
+  EXPECT_EQ(csv_result(dog(), kNames),
+            "pictures/dog.jpg,0,0,768,576,1,traffic light,0.75,96,144,288,432\n"
+            "pictures/dog.jpg,0,0,768,576,2,\"a \"\"b\"\",\nc\",0.1,0.5,0,768,576\n");
+}
+
+TEST(Results, TxtIsYolosFractions) {
+  PictureResult result = dog();
+  result.detections.pop_back();
+  // centre (192, 288) and size (192, 288) of 768 x 576
+  EXPECT_EQ(txt_result(result), "1 0.25 0.5 0.25 0.5 0.75\n");
+}
+
+class ResultFiles : public ::testing::Test {
+ protected:
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+  void write(ResultFormat format) {
+    PictureResult empty{"pictures/empty.jpg", "empty", 8, 10, 10, {}};
+    PictureResult second = dog();
+    second.image_id = 9;
+    ResultWriter writer(format, folder_, kNames);
+    for (const PictureResult& result : {dog(), empty, second}) writer.add(result);
+    writer.finish();
+  }
+  fs::path folder_ = fs::temp_directory_path() /
+                     ("results_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+};
+
+TEST_F(ResultFiles, CocoIsOneArrayOfBoxesByWidthAndHeight) {
+  write(ResultFormat::coco);
+  const nlohmann::json parsed = nlohmann::json::parse(read_file(folder_ / "detections.json"));
+  ASSERT_EQ(parsed.size(), 4u);
+  EXPECT_EQ(parsed[0]["image_id"], 7);
+  EXPECT_EQ(parsed[0]["file_name"], "dog.jpg");
+  EXPECT_EQ(parsed[0]["category_id"], 1);
+  EXPECT_EQ(parsed[0]["bbox"], nlohmann::json::parse("[96,144,192,288]"));
+  EXPECT_EQ(parsed[3]["image_id"], 9);
+}
+
+TEST_F(ResultFiles, CocoOfNothingIsAnEmptyArray) {
+  ResultWriter writer(ResultFormat::coco, folder_, kNames);
+  writer.finish();
+  EXPECT_TRUE(nlohmann::json::parse(read_file(folder_ / "detections.json")).empty());
+}
+
+TEST_F(ResultFiles, JsonHasALineAPictureAndTxtAFile) {
+  write(ResultFormat::json);
+  const std::string lines = read_file(folder_ / "detections.jsonl");
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 3);
+  write(ResultFormat::txt);
+  EXPECT_EQ(read_file(folder_ / "labels/empty.txt"), "");
+  EXPECT_EQ(read_file(folder_ / "labels/dog.txt").substr(0, 24), "1 0.25 0.5 0.25 0.5 0.75");
+}
+
+TEST_F(ResultFiles, WithoutFinishThereIsNoHalfFile) {
+  { ResultWriter(ResultFormat::csv, folder_, kNames).add(dog()); }
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+TEST_F(ResultFiles, StdoutTakesOnlyStreams) {
+  EXPECT_THROW(ResultWriter(ResultFormat::txt, "", kNames), Error);
+  EXPECT_THROW(ResultWriter(ResultFormat::none, "", kNames), Error);
+  ::testing::internal::CaptureStdout();
+  ResultWriter writer(ResultFormat::csv, "", kNames);
+  writer.finish();
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(),
+            "source,frame,time_s,width,height,class_id,class,score,x0,y0,x1,y1\n");
+}
+
+TEST(Results, UnknownFormatIsAnError) { EXPECT_THROW(parse_result_format("xml"), Error); }
+
+}  // namespace
+}  // namespace yolov3

@@ -1,0 +1,122 @@
+#include "app/sources.h"
+
+#include <fmt/format.h>
+#include <glob.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "image/load.h"
+
+namespace yolov3 {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxListBytes = uint64_t{1} << 28;
+
+[[noreturn]] void usage(const std::string& message) { throw Error(message, Error::Kind::usage); }
+
+void refuse_streams(const std::string& source) {
+  static const char* const kVideo[] = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"};
+  const bool video = std::any_of(std::begin(kVideo), std::end(kVideo),
+                                 [&](const char* ending) { return ends_with_ignoring_case(source, ending); });
+  if (video || source.find("://") != std::string::npos || (parse_integer(source) && !fs::exists(source))) {
+    usage(
+        fmt::format("--source {}: this version reads pictures only (an image, a folder, a glob or a list.txt), "
+                    "no video, camera or address",
+                    source));
+  }
+}
+
+std::vector<fs::path> expand_glob(const std::string& pattern) {
+  glob_t found{};
+  const int code = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found);
+  std::vector<fs::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
+  ::globfree(&found);
+  if (code != 0 && code != GLOB_NOMATCH) usage(fmt::format("--source {}: a folder on the way cannot be read", pattern));
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::vector<fs::path> pictures_of(const std::vector<fs::path>& files) {
+  std::vector<fs::path> pictures;
+  std::copy_if(files.begin(), files.end(), std::back_inserter(pictures),
+               [](const fs::path& path) { return has_image_extension(path) && !fs::is_directory(path); });
+  return pictures;
+}
+
+std::vector<fs::path> read_list(const fs::path& list) {
+  const std::string text = read_file(list, kMaxListBytes);
+  std::vector<fs::path> paths;
+  for (const std::string_view line : split_lines(text)) {
+    const std::string_view path = trim(line);
+    if (path.find('\0') != std::string_view::npos)
+      usage(fmt::format("--source {}: not a list of paths: it holds zero bytes", list.string()));
+    if (!path.empty()) paths.push_back(resolve_beside(list, path));
+  }
+  return paths;
+}
+
+std::vector<fs::path> find_pictures(const std::string& source) {
+  std::error_code ignored;
+  if (fs::is_directory(source, ignored)) return pictures_of(list_files(source));
+  if (fs::exists(source, ignored)) {
+    return ends_with_ignoring_case(source, ".txt") ? read_list(source) : std::vector<fs::path>{source};
+  }
+  if (source.find_first_of("*?[{") != std::string::npos) return pictures_of(expand_glob(source));
+  usage(fmt::format("--source {}: there is no such file or folder", source));
+}
+
+std::optional<int64_t> number_of(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  if (stem.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  return parse_integer(stem);
+}
+
+void number_pictures(std::vector<PictureSource>& sources) {
+  std::set<int64_t> ids;
+  for (const PictureSource& source : sources) {
+    if (const std::optional<int64_t> id = number_of(source.path)) ids.insert(*id);
+  }
+  const bool by_name = ids.size() == sources.size();
+  int64_t next = 1;
+  for (PictureSource& source : sources) source.image_id = by_name ? *number_of(source.path) : next++;
+}
+
+}  // namespace
+
+std::vector<PictureSource> expand_source(const std::string& source) {
+  refuse_streams(source);
+  std::vector<PictureSource> sources;
+  std::set<std::string> taken;
+  for (const fs::path& path : find_pictures(source)) {
+    const std::string wanted = path.stem().string();
+    std::string stem = wanted;
+    for (int n = 2; !taken.insert(stem).second; ++n) stem = fmt::format("{}-{}", wanted, n);
+    sources.push_back({path, stem, 0});
+  }
+  if (sources.empty())
+    usage(fmt::format("--source {}: no pictures there (jpg, png, bmp, tif, webp, ppm, ...)", source));
+  number_pictures(sources);
+  return sources;
+}
+
+fs::path make_fresh_folder(const fs::path& wanted) {
+  const fs::path base = wanted.has_filename() ? wanted : wanted.parent_path();  // "out/" is "out"
+  if (base.has_parent_path()) make_directories(base.parent_path());
+  for (int n = 1;; ++n) {
+    const fs::path folder = n == 1 ? base : fs::path(fmt::format("{}{}", base.string(), n));
+    std::error_code error;
+    if (fs::create_directory(folder, error)) return folder;  // made by us, even when others try at this moment
+    if (error && !fs::exists(folder)) fail("{}: cannot make this folder: {}", folder.string(), error.message());
+    if (fs::is_directory(folder) && fs::is_empty(folder)) return folder;
+  }
+}
+
+}  // namespace yolov3

@@ -1,0 +1,104 @@
+#include "app/sources.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace yolov3 {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Sources : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::remove_all(folder_);
+    for (const char* name : {"b.jpg", "a.png", "notes.txt", "c.JPEG", "sub/b.jpg", "sub/12.png"}) {
+      fs::create_directories((folder_ / name).parent_path());
+      write_file(folder_ / name, "x");
+    }
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::vector<std::string> names(const std::string& source) {
+    std::vector<std::string> result;
+    for (const PictureSource& picture : expand_source(source)) {
+      result.push_back(picture.path.lexically_relative(folder_).string());
+    }
+    return result;
+  }
+  std::string error_of(const std::string& source) {
+    try {
+      expand_source(source);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+
+  fs::path folder_ = fs::temp_directory_path() /
+                     ("sources_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+};
+
+using Names = std::vector<std::string>;
+
+TEST_F(Sources, FileFolderAndGlob) {
+  EXPECT_EQ(names((folder_ / "b.jpg").string()), (Names{"b.jpg"}));
+  EXPECT_EQ(names(folder_.string()), (Names{"a.png", "b.jpg", "c.JPEG"}));
+  EXPECT_EQ(names((folder_ / "*.jpg").string()), (Names{"b.jpg"}));
+  EXPECT_EQ(names((folder_ / "*/*").string()), (Names{"sub/12.png", "sub/b.jpg"}));
+  EXPECT_EQ(names((folder_ / "{a,b}.*").string()), (Names{"a.png", "b.jpg"}));
+}
+
+TEST_F(Sources, ListsAreRelativeToThemselvesAndKeepTheirOrder) {
+  write_file(folder_ / "list.txt", "\xEF\xBB\xBFsub/b.jpg\r\n\r\n  b.jpg \nmissing picture.jpg\n");
+  EXPECT_EQ(names((folder_ / "list.txt").string()), (Names{"sub/b.jpg", "b.jpg", "missing picture.jpg"}));
+  write_file(folder_ / "empty.txt", "\n \n");
+  EXPECT_NE(error_of((folder_ / "empty.txt").string()).find("no pictures there"), std::string::npos);
+  write_file(folder_ / "binary.txt", std::string("a\0b", 3));
+  EXPECT_NE(error_of((folder_ / "binary.txt").string()).find("zero bytes"), std::string::npos);
+}
+
+TEST_F(Sources, NoTwoPicturesShareAStem) {
+  write_file(folder_ / "list.txt", "b.jpg\nsub/b.jpg\nb-2.jpg\nb.jpg\n");
+  std::vector<std::string> stems;
+  for (const PictureSource& picture : expand_source((folder_ / "list.txt").string())) stems.push_back(picture.stem);
+  EXPECT_EQ(stems, (Names{"b", "b-2", "b-2-2", "b-3"}));
+}
+
+TEST_F(Sources, NumbersInNamesAreImageIdsOnlyWhenAllAreNumbers) {
+  write_file(folder_ / "numbers.txt", "000000000139.jpg\n285.jpg\n");
+  const auto numbers = expand_source((folder_ / "numbers.txt").string());
+  EXPECT_EQ(numbers[0].image_id, 139);
+  EXPECT_EQ(numbers[1].image_id, 285);
+  for (const char* text : {"7.jpg\nx.jpg\n", "7.jpg\n007.jpg\n"}) {
+    write_file(folder_ / "mixed.txt", text);
+    const auto mixed = expand_source((folder_ / "mixed.txt").string());
+    EXPECT_EQ(mixed[0].image_id, 1);
+    EXPECT_EQ(mixed[1].image_id, 2);
+  }
+}
+
+TEST_F(Sources, WhatIsNoPictureSourceIsRefused) {
+  EXPECT_NE(error_of((folder_ / "none").string()).find("no such file or folder"), std::string::npos);
+  EXPECT_NE(error_of((folder_ / "*.gif").string()).find("no pictures there"), std::string::npos);
+  for (const char* stream : {"clip.MP4", "0", "rtsp://host/stream", "https://host/a.jpg"}) {
+    EXPECT_NE(error_of(stream).find("reads pictures only"), std::string::npos) << stream;
+  }
+}
+
+TEST_F(Sources, FreshFoldersNeverReuseOneWithFiles) {
+  const fs::path wanted = folder_ / "runs/exp";
+  EXPECT_EQ(make_fresh_folder(wanted), wanted);
+  EXPECT_EQ(make_fresh_folder(wanted), wanted) << "still empty";
+  write_file(wanted / "x", "1");
+  EXPECT_EQ(make_fresh_folder(wanted), folder_ / "runs/exp2");
+  write_file(folder_ / "runs/exp2/x", "1");
+  EXPECT_EQ(make_fresh_folder(wanted / ""), folder_ / "runs/exp3");
+  EXPECT_EQ(read_file(wanted / "x"), "1");
+  EXPECT_EQ(make_fresh_folder(folder_ / "b.jpg"), folder_ / "b.jpg2") << "a file is in the way";
+}
+
+}  // namespace
+}  // namespace yolov3

@@ -1,0 +1,139 @@
+// yolov3 train
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+
+#include "app/options.h"
+#include "app/program.h"
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+
+namespace yolov3 {
+namespace {
+
+struct TrainCommand {
+  TrainOptions train;
+  ImageSize imgsz{train.width, train.height};
+  std::string bad_data = "skip";
+};
+
+void add_input_options(Options& options, TrainCommand& c) {
+  TrainOptions& t = c.train;
+  options.group("What to train on");
+  options
+      .add("data", &t.data.data,
+           "a data.yaml, a VOC folder, an annotation-lines .txt, or synthetic[:N] (built-in pictures)")
+      .placeholder("D");
+  options.add("names", &t.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
+  options
+      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
+      .choices({"skip", "repair", "error"});
+  options.add("workers", &t.workers, "threads that load pictures; 0 = load between the steps. Never changes the result")
+      .range(0, 256);
+  options.add("exact-decode", &t.exact_decode,
+              "decode JPEGs whole even where a reduced size is enough for the network");
+  options.group("Augmentation (probability of each)");
+  options.add("flip", &t.augment.flip, "mirror left and right").range(0, 1);
+  options.add("crop", &t.augment.crop, "cut off borders that hold no whole object").range(0, 1);
+  options.add("translate", &t.augment.translate, "shift the picture, keeping every object inside").range(0, 1);
+  options.group("The network");
+  options.add("model", &t.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg").placeholder("NAME|FILE.cfg");
+  options
+      .add("weights", &t.weights, "start from this model; layers that do not fit start fresh, and a table says which")
+      .placeholder("FILE");
+  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32").alias("img-size");
+  options.add("multi-scale", &t.multi_scale,
+              "square input sizes to change between while training, e.g. 320,416,512; empty = off");
+  options.add("multi-scale-every", &t.multi_scale_every, "batches between two such changes").range(1, 100000);
+  options.add("bn-momentum", &t.bn_momentum, "weight of the newest batch in the running statistics of batch norm")
+      .range(0, 1);
+}
+
+void add_schedule_options(Options& options, TrainOptions& t) {
+  options.group("Schedule");
+  options.add("epochs", &t.epochs, "times through the data").range(1, 1000000);
+  options.add("batch", &t.batch, "pictures a step").alias("batch-size").range(1, 4096);
+  options.add("lr0", &t.lr0, "Adam's learning rate after the warm-up").alias("learning-rate").range(0, 10);
+  options.add("lr-end", &t.lr_end, "learning rate at the end of the cosine (absolute, not a share of lr0)")
+      .range(0, 10);
+  options.add("warmup-epochs", &t.warmup_epochs, "epochs in which the learning rate rises from 0 in a line")
+      .range(0, 1e6);
+  options
+      .add("weight-decay", &t.weight_decay, "decoupled (AdamW), on convolution kernels only; 0 = off, as in the notes")
+      .range(0, 1);
+  options.add("clip-norm", &t.clip_norm, "longest gradient of all parameters together; 0 = never shortened")
+      .range(0, 1e9);
+  options.add("seed", &t.seed, "of weights, order and augmentation");
+}
+
+void add_loss_options(Options& options, TrainOptions& t) {
+  options.group("Targets and loss (the defaults are the notes')");
+  options.add("positive-iou", &t.assign.positive_iou, "an anchor answers for an object that it overlaps more than this")
+      .range(0, 1);
+  options.add("best-of-all", &t.assign.best_of_all, "when no anchor does, the best of all heads answers");
+  options.add("ignore-iou", &t.loss.ignore_iou, "background whose box overlaps an object more is not punished")
+      .range(0, 1);
+  options.add("label-smoothing", &t.loss.label_smoothing, "share of the class target spread over all classes")
+      .range(0, 1);
+  options.add("box-gain", &t.loss.box_gain, "weight of the box part (GIoU)").range(0, 1e6);
+  options.add("obj-gain", &t.loss.obj_gain, "weight of the objectness part").range(0, 1e6);
+  options.add("cls-gain", &t.loss.cls_gain, "weight of the class part").range(0, 1e6);
+}
+
+void add_run_options(Options& options, TrainOptions& t) {
+  options.group("Where and how to run");
+  options.add("device", &t.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
+  options.add("engine", &t.engine, "what computes").choices({"auto", "torch"});
+  options.add("precision", &t.precision, "of the convolutions; auto = bf16 where the CPU multiplies it")
+      .choices({"auto", "f32", "bf16"});
+  options.add("threads", &t.threads, "of the network; 0 = all").range(0, 4096);
+  options.group("Results");
+  options.add("project", &t.project, "folder of the runs").placeholder("DIR");
+  options.add("name", &t.name, "of this run; name2, name3, ... when taken: nothing older is overwritten");
+  options.add("resume", &t.resume, "go on with --project/--name where it stopped").unrecorded();
+  options.add("save-period", &t.save_period, "epochs between weights/epoch-N.h5; 0 = best.h5 and last.h5 only")
+      .range(0, 1000000);
+  options.add("val", &t.validate, "measure mAP on the val split after each epoch");
+}
+
+}  // namespace
+
+int run_train(const std::vector<std::string>& arguments) {
+  TrainCommand c;
+  Options options("train", "annotated pictures in, a trained detector out");
+  options.example("yolov3 train --data voc/ --epochs 25",
+                  "trains YOLOv3 at 416 on a Pascal VOC folder, into runs/train/exp");
+  options.example("yolov3 train --data data.yaml --weights best.h5 --lr0 1e-4",
+                  "goes on from a trained model, on other data");
+  options.example("yolov3 train --config runs/train/exp/args.toml", "repeats a run");
+  options.example("yolov3 train --config runs/train/exp/args.toml --resume", "goes on with a run that was stopped");
+  add_input_options(options, c);
+  add_schedule_options(options, c.train);
+  add_loss_options(options, c.train);
+  add_run_options(options, c.train);
+  if (!options.parse(arguments)) {
+    print(options.help());
+    return 0;
+  }
+  options.require("data", "the data set, e.g. --data data.yaml; --data synthetic:240 needs no files");
+  c.train.width = c.imgsz.width;
+  c.train.height = c.imgsz.height;
+  if (c.train.width == 0) throw Error("--imgsz: training needs a size such as 416", Error::Kind::usage);
+  c.train.data.bad_data = parse_bad_data_policy(c.bad_data);
+  c.train.data.seed = c.train.seed;
+  c.train.data.threads = c.train.threads;
+  install_interrupt_handlers();
+  const TrainResult result = train(c.train, options.to_toml());
+  if (result.interrupted) {
+    const std::filesystem::path& folder = result.run_directory;
+    log_info(
+        "stopped after {} epochs, everything is saved; go on with:\n  yolov3 train --config {} --project {} --name {} "
+        "--resume",
+        result.epochs_done, (folder / "args.toml").string(), folder.parent_path().string(), folder.filename().string());
+  }
+  print(result.run_directory.string() + "\n");
+  return 0;
+}
+
+}  // namespace yolov3

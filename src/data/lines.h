@@ -1,0 +1,21 @@
+// Annotation lines, the notes' format: one picture a line, `path x0,y0,x1,y1,class [x0,y0,x1,y1,class ...]`.
+//
+// Units: pixels, integer or decimal, x1 and y1 exclusive. Frame: box_image. A bare path is a background picture. Blank
+// lines are skipped; BOM and CRLF are taken off. Boxes are parsed from the right, so a path may hold spaces; a word that
+// stands after something with an image's extension and is not five numbers is a box that cannot be read, not a path.
+// Paths are relative to the file.
+// Errors: the file is unreadable, too large or not text. What is wrong in a line is left to check_boxes.h.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "data/check_boxes.h"
+
+namespace yolov3 {
+
+std::vector<StatedPicture> read_lines(const std::filesystem::path& path);
+std::vector<StatedPicture> parse_lines(std::string_view text, const std::filesystem::path& path);
+
+}  // namespace yolov3

@@ -1,0 +1,79 @@
+#include "data/lines.h"
+
+#include <gtest/gtest.h>
+
+#include "data/test_folder.h"
+
+namespace yolov3 {
+namespace {
+
+TEST(Lines, NumbersPathsAndLineNumbers) {
+  const auto pictures = parse_lines("\xEF\xBB\xBF" "a.jpg 1,2,30,40,0 5.5,6.25,7e1,80,12\r\n\r\n/abs/b.png\r\n", "set/train.txt");
+  ASSERT_EQ(pictures.size(), 2u);
+  EXPECT_EQ(pictures[0].image, "set/a.jpg");
+  ASSERT_EQ(pictures[0].boxes.size(), 2u);
+  const StatedBox& box = pictures[0].boxes[1];
+  EXPECT_EQ(box.x0, 5.5);
+  EXPECT_EQ(box.y0, 6.25);
+  EXPECT_EQ(box.x1, 70);
+  EXPECT_EQ(box.y1, 80);
+  EXPECT_EQ(box.class_id, 12);
+  EXPECT_EQ(pictures[0].boxes[0].class_id, 0);
+  EXPECT_EQ(pictures[0].origin(), "set/train.txt:1");
+  EXPECT_EQ(pictures[1].image, "/abs/b.png");  // D5: a background picture is kept
+  EXPECT_TRUE(pictures[1].boxes.empty());
+  EXPECT_EQ(pictures[1].origin(), "set/train.txt:3");
+}
+
+TEST(Lines, D6PathsMayHoldSpacesAndCommas) {
+  const auto pictures = parse_lines("my  pictures/a, b 1,2,3.jpg 1,2,3,4,0\nmy pictures/none.jpg\nno extension 1,2,3,4,0\n", "t.txt");
+  ASSERT_EQ(pictures.size(), 3u);
+  EXPECT_EQ(pictures[0].image, "my  pictures/a, b 1,2,3.jpg");
+  EXPECT_EQ(pictures[0].boxes.size(), 1u);
+  EXPECT_EQ(pictures[1].image, "my pictures/none.jpg");
+  EXPECT_TRUE(pictures[1].boxes.empty());
+  EXPECT_EQ(pictures[2].image, "no extension");
+  EXPECT_EQ(pictures[2].boxes.size(), 1u);
+}
+
+TEST(Lines, BoxesThatCannotBeReadAreNotPartOfThePath) {
+  const auto pictures = parse_lines("a b.jpg 1,2,3,4,0 1,2,nan,4,0 5,6,7,8,1 1,2,3,4 9,9,9,9,9", "t.txt");
+  ASSERT_EQ(pictures.size(), 1u);
+  EXPECT_EQ(pictures[0].image, "a b.jpg");
+  const std::vector<StatedBox>& boxes = pictures[0].boxes;
+  ASSERT_EQ(boxes.size(), 5u);
+  const bool want[] = {false, true, false, true, false};
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(boxes[i].unreadable, want[i]) << i;
+  EXPECT_EQ(boxes[2].class_id, 1);
+  EXPECT_TRUE(contains(boxes[1].problem, "1,2,nan,4,0"));
+}
+
+TEST(Lines, RefusesBinaryAndMissingFiles) {
+  EXPECT_TRUE(contains(error_of([] { parse_lines(std::string_view("a\0b", 3), "t.txt"); }), "binary"));
+  EXPECT_TRUE(contains(error_of([] { parse_lines("\xFF\xFE", "t.txt"); }), "UTF-16"));
+  EXPECT_TRUE(contains(error_of([] { read_lines("/nowhere/t.txt"); }), "/nowhere/t.txt"));
+  EXPECT_TRUE(parse_lines("", "t.txt").empty());
+  EXPECT_TRUE(parse_lines(" \n\t\r\n", "t.txt").empty());
+}
+
+TEST(Lines, DamagedAndHostileTextNeverCrashes) {
+  const std::string good = "a.jpg 1,2,30,40,0 5,6,70,80,1\nmy pictures/b.jpg 1.5,2.5,3.5,4.5,2\nc.jpg\n";
+  std::vector<std::string> texts = damaged(good);
+  texts.push_back("a.jpg " + std::string(100'000, ','));
+  texts.push_back("a.jpg 1e999,-1e999,99999999999999999999999,4,0");
+  texts.push_back("a.jpg 1,2,3,4,99999999999999999999999999");
+  texts.push_back(std::string(1 << 20, 'x'));
+  std::string words;
+  for (int i = 0; i < 200'000; ++i) words += "x ";  // linear time, not quadratic
+  texts.push_back(words);
+  for (const std::string& text : texts) {
+    try {
+      for (const StatedPicture& picture : parse_lines(text, "t.txt")) EXPECT_GE(picture.line, 1);
+    } catch (const Error& error) {
+      EXPECT_TRUE(contains(error.what(), "t.txt"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace yolov3

@@ -1,0 +1,293 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <string>
+#include <thread>
+
+#include "base/error.h"
+
+namespace yolov3 {
+namespace {
+
+// Indices of Rng(seed, epoch, index) that no example has.
+constexpr uint64_t kOrderStream = uint64_t{1} << 63;
+constexpr uint64_t kSizeStream = uint64_t{1} << 62;  // + the group of batches
+
+// The boxes in other pixels: cut to the picture, mapped, cut to the new frame. A stated area follows its box.
+template <class Map>
+std::vector<Annotation> map_objects(const std::vector<Annotation>& objects, float width, float height, float to_width,
+                                    float to_height, float min_box_px, Map map) {
+  std::vector<Annotation> mapped;
+  mapped.reserve(objects.size());
+  for (Annotation object : objects) {
+    const Box box = clip(map(clip(object.box, width, height)), to_width, to_height);
+    const bool visible = box.width() > 0 && box.height() > 0;
+    if (!visible || box.width() < min_box_px || box.height() < min_box_px) continue;
+    object.area *= box.area() / object.box.area();
+    object.box = box;
+    mapped.push_back(object);
+  }
+  return mapped;
+}
+
+// Boxes are marked in the full picture; a reduced decode has its sides rounded, so each axis has its own exact ratio.
+Sample sample_in_decoded_pixels(LoadedImage loaded, const std::vector<Annotation>& objects) {
+  const auto full_width = static_cast<float>(loaded.full_width), full_height = static_cast<float>(loaded.full_height);
+  const auto width = static_cast<float>(loaded.image.width), height = static_cast<float>(loaded.image.height);
+  auto scaled = map_objects(objects, full_width, full_height, width, height, 0.0f, [&](const Box& box) {
+    return Box{box.x0 * width / full_width, box.y0 * height / full_height, box.x1 * width / full_width,
+               box.y1 * height / full_height};
+  });
+  return {std::move(loaded.image), std::move(scaled)};
+}
+
+std::string with_picture(const std::string& message, const Example& example) {
+  std::string text = message;
+  const std::string picture = example.image.string();
+  if (text.find(picture) == std::string::npos) text = picture + ": " + text;
+  const std::string& origin = example.origin;
+  if (!origin.empty() && text.find(origin) == std::string::npos) text += " (from " + origin + ")";
+  return text;
+}
+
+void check_options(const LoaderOptions& options) {
+  check(options.batch >= 1, "the batch size must be at least 1, not {}", options.batch);
+  check(options.width >= 1 && options.height >= 1, "the network input must be at least 1x1, not {}x{}", options.width,
+        options.height);
+  check(options.multi_scale_every >= 1, "multi_scale_every must be at least 1, not {}", options.multi_scale_every);
+  for (const int size : options.multi_scale) check(size >= 1, "a multi-scale size must be at least 1, not {}", size);
+  check(options.workers >= 0, "the number of loader workers must be at least 0, not {}", options.workers);
+  check(options.prefetch >= 1, "the number of prefetched batches must be at least 1, not {}", options.prefetch);
+  check(options.min_box_px >= 0, "min_box_px must be at least 0, not {}", options.min_box_px);
+  for (const double p : {options.augment.flip, options.augment.crop, options.augment.translate}) {
+    check(p >= 0 && p <= 1, "the probability of an augmentation must be from 0 to 1, not {}", p);
+  }
+}
+
+}  // namespace
+
+PreparedSample prepare_sample(const Example& example, const LoaderOptions& options, int width, int height, Rng rng,
+                              float* planes) {
+  const LoadOptions decode = options.exact_decode ? LoadOptions{} : LoadOptions{width, height};
+  LoadedImage loaded = load_example(example, decode);
+  PreparedSample prepared;
+  prepared.image_width = loaded.full_width;
+  prepared.image_height = loaded.full_height;
+
+  int frame_width = loaded.full_width, frame_height = loaded.full_height;  // of what the boxes are in
+  Sample sample;
+  if (options.augmented) {
+    sample = sample_in_decoded_pixels(std::move(loaded), example.objects);
+    augment(sample, options.augment, rng);
+    frame_width = sample.image.width;
+    frame_height = sample.image.height;
+  } else {
+    sample = {std::move(loaded.image), example.objects};
+  }
+
+  const auto make = options.letterbox ? make_letterbox : make_stretch;
+  prepared.letterbox = make(frame_width, frame_height, width, height);
+  prepared.objects_net = map_objects(sample.objects, static_cast<float>(frame_width), static_cast<float>(frame_height),
+                                     static_cast<float>(width), static_cast<float>(height), options.min_box_px,
+                                     [&](const Box& box) { return net_from_image(prepared.letterbox, box); });
+  planes_from_image(apply_letterbox(sample.image, prepared.letterbox), planes);
+  return prepared;
+}
+
+// Batches in the making wait in a queue, in order. A task is the next unclaimed sample of the queue; when all are
+// claimed and there is room, a new batch joins. What the mutex guards is named below; a worker writes its own sample's
+// place in a batch without it, and counts it done under it.
+struct Loader::Impl {
+  struct Pending {
+    Batch batch;
+    uint64_t epoch = 0;
+    int width = 0, height = 0;
+    int claimed = 0, done = 0;
+    int failed = -1;               // lowest sample that failed, so that the same error is thrown for any worker count
+    std::exception_ptr error;
+    std::once_flag allocated;      // by the first worker that needs the tensor, not under the mutex
+    int size() const { return static_cast<int>(batch.examples.size()); }
+  };
+  using Clock = std::chrono::steady_clock;
+
+  const Dataset& dataset;
+  const LoaderOptions options;
+  const int64_t example_count, batch_count;
+
+  std::mutex mutex;                // guards all below but wait and workers
+  std::condition_variable work, ready;
+  std::deque<std::shared_ptr<Pending>> queue;
+  std::vector<int64_t> order;
+  int64_t epoch = -1, next_batch = batch_count;  // nothing to do before start_epoch
+  bool stopping = false;
+
+  Clock::duration wait{};
+  std::vector<std::thread> workers;
+
+  Impl(const Dataset& data, const LoaderOptions& loader_options)
+      : dataset(data),
+        options(loader_options),
+        example_count(static_cast<int64_t>(data.examples.size())),
+        batch_count((example_count + loader_options.batch - 1) / loader_options.batch) {}
+
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
+    work.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
+  void begin_batch();
+  std::shared_ptr<Pending> claim(int& index);
+  std::exception_ptr prepare(Pending& pending, int index) const;
+  void run(Pending& pending, int index);
+  void work_until_stopped();
+};
+
+// Mutex held.
+void Loader::Impl::begin_batch() {
+  auto pending = std::make_shared<Pending>();
+  pending->epoch = static_cast<uint64_t>(epoch);
+  pending->width = options.width;
+  pending->height = options.height;
+  if (!options.multi_scale.empty()) {
+    Rng rng(options.seed, pending->epoch, kSizeStream + static_cast<uint64_t>(next_batch / options.multi_scale_every));
+    const int64_t choice = rng.integer(0, static_cast<int64_t>(options.multi_scale.size()) - 1);
+    pending->width = pending->height = options.multi_scale[static_cast<size_t>(choice)];
+  }
+  const int64_t first = next_batch * options.batch, end = std::min(first + options.batch, example_count);
+  Batch& batch = pending->batch;
+  batch.examples.assign(order.begin() + first, order.begin() + end);
+  batch.objects_net.resize(batch.examples.size());
+  batch.letterboxes.resize(batch.examples.size());
+  batch.image_sizes.resize(batch.examples.size());
+  queue.push_back(std::move(pending));
+  ++next_batch;
+}
+
+// Mutex held. The batch of the next sample to prepare, or null when there is nothing to do now.
+std::shared_ptr<Loader::Impl::Pending> Loader::Impl::claim(int& index) {
+  auto open = std::ranges::find_if(queue, [](const auto& pending) { return pending->claimed < pending->size(); });
+  if (open == queue.end()) {
+    if (next_batch >= batch_count || queue.size() >= static_cast<size_t>(options.prefetch)) return nullptr;
+    begin_batch();
+    open = std::prev(queue.end());
+  }
+  index = (*open)->claimed++;
+  return *open;
+}
+
+// Without the mutex. What went wrong, or null.
+std::exception_ptr Loader::Impl::prepare(Pending& pending, int index) const {
+  Batch& batch = pending.batch;
+  const auto i = static_cast<size_t>(index);
+  const Example& example = dataset.examples[static_cast<size_t>(batch.examples[i])];
+  try {
+    std::call_once(pending.allocated,
+                   [&] { batch.images = Tensor({pending.size(), 3, pending.height, pending.width}); });
+    const int64_t image_elements = batch.images.size() / pending.size();
+    PreparedSample prepared = prepare_sample(example, options, pending.width, pending.height,
+                                             Rng(options.seed, pending.epoch, static_cast<uint64_t>(batch.examples[i])),
+                                             batch.images.data() + index * image_elements);
+    batch.objects_net[i] = std::move(prepared.objects_net);
+    batch.letterboxes[i] = prepared.letterbox;
+    batch.image_sizes[i] = {prepared.image_width, prepared.image_height};
+  } catch (const Error& error) {
+    return std::make_exception_ptr(Error(with_picture(error.what(), example), error.kind()));
+  } catch (const std::exception& error) {
+    return std::make_exception_ptr(Error(with_picture(error.what(), example)));
+  }
+  return nullptr;
+}
+
+// Without the mutex.
+void Loader::Impl::run(Pending& pending, int index) {
+  std::exception_ptr error = prepare(pending, index);
+  const std::lock_guard lock(mutex);
+  if (error && (!pending.error || index < pending.failed)) {
+    pending.error = std::move(error);
+    pending.failed = index;
+  }
+  if (++pending.done == pending.size()) ready.notify_all();
+}
+
+// Decoding, augmentation and letterbox use no threads of their own: as many cores are busy as there are workers.
+void Loader::Impl::work_until_stopped() {
+  std::unique_lock lock(mutex);
+  while (!stopping) {
+    int index = 0;
+    if (const std::shared_ptr<Pending> pending = claim(index)) {
+      lock.unlock();
+      run(*pending, index);
+      lock.lock();
+    } else {
+      work.wait(lock);
+    }
+  }
+}
+
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options) {
+  check_options(options);
+  impl_ = std::make_unique<Impl>(dataset, options);
+  for (int i = 0; i < options.workers; ++i) impl_->workers.emplace_back(&Impl::work_until_stopped, impl_.get());
+}
+
+Loader::~Loader() = default;
+
+int64_t Loader::batches_per_epoch() const { return impl_->batch_count; }
+
+void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
+  check(epoch >= 0, "an epoch must be at least 0, not {}", epoch);
+  check(first_batch >= 0 && first_batch <= impl_->batch_count, "batch {} is not in an epoch of {} batches", first_batch,
+        impl_->batch_count);
+  std::vector<int64_t> order(static_cast<size_t>(impl_->example_count));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  if (impl_->options.shuffle) Rng(impl_->options.seed, static_cast<uint64_t>(epoch), kOrderStream).shuffle(order);
+  impl_->wait = {};
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->queue.clear();  // samples that workers are at are finished into batches that nobody sees
+    impl_->order = std::move(order);
+    impl_->epoch = epoch;
+    impl_->next_batch = first_batch;
+  }
+  impl_->work.notify_all();
+}
+
+std::optional<Batch> Loader::next() {
+  const auto begin = Impl::Clock::now();
+  std::unique_lock lock(impl_->mutex);
+  check(impl_->epoch >= 0, "a loader gives batches only after start_epoch");
+  auto& queue = impl_->queue;
+  if (queue.empty() && impl_->next_batch >= impl_->batch_count) return std::nullopt;
+  while (queue.empty() || queue.front()->done < queue.front()->size()) {
+    if (!impl_->workers.empty()) {
+      impl_->ready.wait(lock);
+      continue;
+    }
+    int index = 0;
+    const std::shared_ptr<Impl::Pending> pending = impl_->claim(index);
+    lock.unlock();
+    impl_->run(*pending, index);
+    lock.lock();
+  }
+  const std::shared_ptr<Impl::Pending> pending = std::move(queue.front());
+  queue.pop_front();
+  lock.unlock();
+  impl_->work.notify_all();
+  impl_->wait += Impl::Clock::now() - begin;
+  if (pending->error) std::rethrow_exception(pending->error);
+  return std::move(pending->batch);
+}
+
+double Loader::wait_seconds() const { return std::chrono::duration<double>(impl_->wait).count(); }
+
+}  // namespace yolov3

@@ -1,0 +1,234 @@
+#include "data/source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "data/check_boxes.h"
+#include "data/data_sources.h"
+#include "data/parallel_each.h"
+#include "data/synthetic.h"
+#include "data/text_guard.h"
+
+namespace fs = std::filesystem;
+
+namespace yolov3 {
+namespace {
+
+// What opening a picture's file gave.
+struct Measured {
+  int width = 0, height = 0;
+  std::string reason, detail;  // of the defect; empty = the picture is sound
+};
+
+Measured measure(const StatedPicture& picture, bool verify) {
+  Measured measured;
+  std::error_code reason;
+  if (!fs::exists(picture.image, reason)) {
+    measured.reason = "missing image";
+    measured.detail = fmt::format("there is no {}", shown(picture.image.string(), 300));
+    return measured;
+  }
+  if (!verify && picture.width > 0 && picture.height > 0) {
+    measured.width = picture.width;
+    measured.height = picture.height;
+    return measured;
+  }
+  try {
+    // At the smallest size that the decoder offers: every byte is still read and checked.
+    const LoadedImage loaded = load_image(picture.image, {.net_width = 1, .net_height = 1});
+    measured.width = loaded.full_width;
+    measured.height = loaded.full_height;
+  } catch (const std::exception& error) {
+    const std::string path = picture.image.string() + ": ";
+    std::string_view message = error.what();
+    if (message.starts_with(path)) message.remove_prefix(path.size());
+    measured.reason = "broken image";
+    measured.detail = fmt::format("{}: {}", shown(picture.image.string(), 300), shown(message, 300));
+  }
+  return measured;
+}
+
+std::vector<Measured> measure_all(const std::vector<StatedPicture>& pictures, const DataOptions& options) {
+  std::vector<Measured> measured(pictures.size());
+  parallel_each(static_cast<int64_t>(pictures.size()), options.threads, "checking pictures", [&](int64_t i) {
+    const StatedPicture& picture = pictures[static_cast<size_t>(i)];
+    if (!picture.defect) measured[static_cast<size_t>(i)] = measure(picture, options.verify_images);
+  });
+  return measured;
+}
+
+// A second line about the same picture would teach that its own objects are background.
+class RepeatedPictures {
+ public:
+  // Where the picture was named first; empty = now.
+  std::string first_of(const StatedPicture& picture) {
+    const auto [entry, added] = first_.emplace(picture.image.lexically_normal().string(), picture.origin());
+    return added ? "" : entry->second;
+  }
+
+ private:
+  std::map<std::string, std::string> first_;
+};
+
+// The defect that keeps the picture out, if any.
+std::optional<Defect> picture_defect(const StatedPicture& picture, const Measured& measured, RepeatedPictures& seen) {
+  if (picture.defect) return picture.defect;
+  if (picture.boxes.size() > kMaxBoxesOfAPicture) {
+    return Defect{"too many boxes", picture.origin(),
+                  fmt::format("{} boxes, expected at most {}", picture.boxes.size(), kMaxBoxesOfAPicture), true, false};
+  }
+  const std::string first = seen.first_of(picture);
+  if (!first.empty()) {
+    return Defect{"duplicate image", picture.origin(),
+                  fmt::format("{} was named at {} already", shown(picture.image.string(), 300), first), true, false};
+  }
+  if (!measured.reason.empty()) return Defect{measured.reason, picture.origin(), measured.detail, true, false};
+  return std::nullopt;
+}
+
+void warn_of_other_sizes(const std::vector<StatedPicture>& pictures, const std::vector<Measured>& measured) {
+  int64_t count = 0;
+  std::string first;
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    const StatedPicture& stated = pictures[i];
+    const Measured& real = measured[i];
+    if (stated.width <= 0 || stated.height <= 0 || real.width <= 0) continue;
+    if (stated.width == real.width && stated.height == real.height) continue;
+    if (count++ == 0) {
+      first = fmt::format("{}: {}x{} stated, {}x{} found", stated.file, stated.width, stated.height, real.width,
+                          real.height);
+    }
+  }
+  if (count > 0) {
+    log_warning("{} pictures have another size than their annotations state; the files' sizes count ({})", count, first);
+  }
+}
+
+Dataset check_pictures(const std::vector<StatedPicture>& pictures, const std::vector<std::string>& names,
+                       const DataOptions& options, DefectReport& report) {
+  const std::vector<Measured> measured = measure_all(pictures, options);
+  DefectSink sink(options.bad_data, report);
+  RepeatedPictures seen;
+  Dataset dataset;
+  dataset.names = names;
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    const StatedPicture& picture = pictures[i];
+    ++report.images_seen;
+    report.boxes_seen += static_cast<int64_t>(picture.boxes.size());
+    if (std::optional<Defect> defect = picture_defect(picture, measured[i], seen)) {
+      sink.add(std::move(*defect));
+      continue;
+    }
+    Example example;
+    example.image = picture.image;
+    example.objects = check_boxes(picture, measured[i].width, measured[i].height, names, sink);
+    example.image_id = static_cast<int64_t>(dataset.examples.size());
+    example.origin = picture.origin();
+    dataset.examples.push_back(std::move(example));
+  }
+  warn_of_other_sizes(pictures, measured);
+  return dataset;
+}
+
+void append_synthetic(const StatedSplit& stated, Dataset& dataset, DefectReport& report) {
+  for (const SyntheticPart& part : stated.synthetic) {
+    Dataset drawn = synthetic_dataset(part.seed, part.split, part.count);
+    std::vector<int> class_of(drawn.names.size());
+    for (size_t i = 0; i < drawn.names.size(); ++i) {
+      const auto found = std::find(dataset.names.begin(), dataset.names.end(), drawn.names[i]);
+      check(found != dataset.names.end(), "synthetic data has the classes 0 to 9, but the class names lack \"{}\"",
+            drawn.names[i]);
+      class_of[i] = static_cast<int>(found - dataset.names.begin());
+    }
+    for (Example& example : drawn.examples) {
+      for (Annotation& object : example.objects) object.class_id = class_of[static_cast<size_t>(object.class_id)];
+      example.image_id = static_cast<int64_t>(dataset.examples.size());
+      report.boxes_seen += static_cast<int64_t>(example.objects.size());
+      ++report.images_seen;
+      dataset.examples.push_back(std::move(example));
+    }
+  }
+}
+
+Dataset load_checked(const DataOptions& options, const std::string& split, DefectReport& report) {
+  const StatedSplit stated = read_split(options, split);
+  Dataset dataset = check_pictures(stated.pictures, stated.names, options, report);
+  append_synthetic(stated, dataset, report);
+  check_limits(report, fmt::format("{} ({})", options.data, split));
+  if (dataset.examples.empty()) {
+    throw Error(fmt::format("{}: no usable picture in split \"{}\"\n{}", options.data, split, describe(report, 10)),
+                report.defects.empty() ? Error::Kind::failure : Error::Kind::bad_data);
+  }
+  return dataset;
+}
+
+void append(const DefectReport& from, DefectReport& to) {
+  to.defects.insert(to.defects.end(), from.defects.begin(), from.defects.end());
+  to.boxes_seen += from.boxes_seen;
+  to.images_seen += from.images_seen;
+}
+
+}  // namespace
+
+BadDataPolicy parse_bad_data_policy(const std::string& text) {
+  if (text == "skip") return BadDataPolicy::skip;
+  if (text == "repair") return BadDataPolicy::repair;
+  if (text == "error") return BadDataPolicy::error;
+  const std::string near = closest_match(text, {"skip", "repair", "error"});
+  throw Error(fmt::format("--bad-data: expected skip, repair or error, found \"{}\"{}", shown(text),
+                          near.empty() ? "" : "; did you mean " + near + "?"),
+              Error::Kind::usage);
+}
+
+Dataset load_dataset(const DataOptions& options, const std::string& split, DefectReport& report) {
+  DefectReport own;  // the limits are those of this split, whatever `report` holds already
+  try {
+    Dataset dataset = load_checked(options, split, own);
+    append(own, report);
+    return dataset;
+  } catch (...) {
+    append(own, report);
+    throw;
+  }
+}
+
+std::map<std::string, int64_t> DefectReport::counts() const {
+  std::map<std::string, int64_t> counts;
+  for (const Defect& defect : defects) ++counts[defect.reason];
+  return counts;
+}
+
+std::string describe(const DefectReport& report, size_t max_listed) {
+  std::string text = fmt::format("{} pictures, {} boxes, {} defects\n", report.images_seen, report.boxes_seen,
+                                 report.defects.size());
+  if (report.defects.empty()) return text;
+  struct Count {
+    int64_t left_out = 0, repaired = 0;
+  };
+  std::map<std::string, Count> counts;
+  for (const Defect& defect : report.defects) {
+    Count& count = counts[defect.reason];
+    ++(defect.repaired ? count.repaired : count.left_out);
+  }
+  text += fmt::format("  {:<20} {:>9} {:>9}\n", "reason", "left out", "repaired");
+  for (const auto& [reason, count] : counts) {
+    text += fmt::format("  {:<20} {:>9} {:>9}\n", reason, count.left_out, count.repaired);
+  }
+  const size_t listed = std::min(max_listed, report.defects.size());
+  for (size_t i = 0; i < listed; ++i) {
+    const Defect& defect = report.defects[i];
+    text += fmt::format("  {}: {}: {}{}\n", defect.where, defect.reason, defect.detail,
+                        defect.repaired ? " (repaired)" : "");
+  }
+  if (listed < report.defects.size()) text += fmt::format("  ... and {} more\n", report.defects.size() - listed);
+  return text;
+}
+
+}  // namespace yolov3

@@ -1,0 +1,236 @@
+#include "data/source.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "data/test_folder.h"
+
+namespace yolov3 {
+namespace {
+
+namespace fs = std::filesystem;
+using Counts = std::map<std::string, int64_t>;
+
+DataOptions options_for(const fs::path& data, const fs::path& names = {}) {
+  DataOptions options;
+  options.data = data.string();
+  options.names = names;
+  return options;
+}
+
+std::string load_error(const DataOptions& options, const std::string& split = "train") {
+  return error_of([&] {
+    DefectReport report;
+    load_dataset(options, split, report);
+  });
+}
+
+// Ten sound pictures of 40x30 with two boxes each, then `lines`.
+fs::path lines_file(const TestFolder& folder, const std::string& lines) {
+  folder.write("names.txt", "cat\ndog\n");
+  std::string text;
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = "p" + std::to_string(i) + ".png";
+    folder.picture(name, 40, 30);
+    text += name + " 1,2,10,20,0 5.5,6,30,29,1\n";
+  }
+  return folder.write("train.txt", text + lines);
+}
+
+TEST(Source, LinesReadWholeWithBackgroundsAndOrigins) {
+  const TestFolder folder;
+  folder.picture("back ground.png", 40, 30);
+  const fs::path data = lines_file(folder, "back ground.png\n");
+  DefectReport report;
+  const Dataset dataset = load_dataset(options_for(data, folder / "names.txt"), "train", report);
+  EXPECT_EQ(dataset.names, (std::vector<std::string>{"cat", "dog"}));
+  ASSERT_EQ(dataset.examples.size(), 11u);
+  EXPECT_EQ(report.images_seen, 11);
+  EXPECT_EQ(report.boxes_seen, 20);
+  EXPECT_TRUE(report.defects.empty());
+  EXPECT_EQ(dataset.examples[0].objects[1].box, (Box{5.5f, 6, 30, 29}));
+  EXPECT_EQ(dataset.examples[0].origin, data.string() + ":1");
+  EXPECT_TRUE(dataset.examples[10].objects.empty());
+  EXPECT_EQ(dataset.examples[10].image_id, 10);
+  const LoadedImage loaded = load_example(dataset.examples[10]);
+  EXPECT_EQ(loaded.full_width, 40);
+  EXPECT_EQ(loaded.full_height, 30);
+}
+
+TEST(Source, D6BadPicturesAreCountedByReasonWithFileAndLine) {
+  const TestFolder folder;
+  folder.write("broken.png", read_file(folder.picture("whole.png", 40, 30)).substr(0, 60));
+  const fs::path data = lines_file(folder, "gone.png 1,2,3,4,0\nbroken.png 1,2,3,4,0\n./p0.png 1,2,3,4,0\n");
+  DefectReport report;
+  DataOptions options = options_for(data, folder / "names.txt");
+  EXPECT_THROW(load_dataset(options, "train", report), Error);  // 3 of 13 is over 5%
+  EXPECT_EQ(report.counts(), (Counts{{"missing image", 1}, {"broken image", 1}, {"duplicate image", 1}}));
+  ASSERT_EQ(report.defects.size(), 3u);
+  EXPECT_EQ(report.defects[0].where, data.string() + ":11");
+  EXPECT_EQ(report.defects[1].where, data.string() + ":12");
+  EXPECT_EQ(report.defects[2].where, data.string() + ":13");
+  EXPECT_TRUE(contains(report.defects[2].detail, data.string() + ":1 already"));
+  for (const Defect& defect : report.defects) EXPECT_TRUE(defect.image);
+  const std::string text = describe(report, 2);
+  EXPECT_TRUE(contains(text, "13 pictures, 23 boxes, 3 defects"));
+  EXPECT_TRUE(contains(text, "missing image"));
+  EXPECT_TRUE(contains(text, "... and 1 more"));
+
+  options.bad_data = BadDataPolicy::error;
+  EXPECT_TRUE(contains(load_error(options), "train.txt:11: missing image"));
+}
+
+TEST(Source, APictureOfTooManyBoxesIsLeftOut) {
+  const TestFolder folder;
+  std::string boxes;
+  for (int i = 0; i < 20'001; ++i) boxes += " 1,2,3,4,0";
+  const fs::path data = lines_file(folder, folder.picture("many.png", 40, 30).string() + boxes + "\n");
+  DefectReport report;
+  EXPECT_EQ(load_dataset(options_for(data, folder / "names.txt"), "train", report).examples.size(), 10u);
+  EXPECT_EQ(report.counts(), (Counts{{"too many boxes", 1}}));
+}
+
+TEST(Source, SkipAndRepair) {
+  const TestFolder folder;
+  const fs::path data = lines_file(folder, "");
+  std::string text = read_file(data);
+  text.replace(0, text.find('\n'), "p0.png 1,2,10,20,0 30,29,5.5,6,1");  // one inverted box of 20
+  folder.write("train.txt", text);
+  DataOptions options = options_for(data, folder / "names.txt");
+  DefectReport report;
+  EXPECT_EQ(load_dataset(options, "train", report).examples[0].objects.size(), 1u);
+  EXPECT_EQ(report.counts(), (Counts{{"inverted box", 1}}));
+  options.bad_data = BadDataPolicy::repair;
+  const Dataset repaired = load_dataset(options, "train", report);  // the report goes on
+  EXPECT_EQ(repaired.examples[0].objects[1].box, (Box{5.5f, 6, 30, 29}));
+  EXPECT_EQ(report.counts(), (Counts{{"inverted box", 2}}));
+  EXPECT_EQ(report.images_seen, 20);
+}
+
+TEST(Source, ThreadsDoNotChangeTheResult) {
+  const TestFolder folder;
+  const fs::path data = lines_file(folder, "gone.png\n");
+  DefectReport one, four;
+  DataOptions options = options_for(data, folder / "names.txt");
+  options.threads = 1;
+  const Dataset a = load_dataset(options, "train", one);
+  options.threads = 4;
+  const Dataset b = load_dataset(options, "train", four);
+  ASSERT_EQ(a.examples.size(), b.examples.size());
+  for (size_t i = 0; i < a.examples.size(); ++i) EXPECT_EQ(a.examples[i].objects, b.examples[i].objects);
+  EXPECT_EQ(describe(one, 9), describe(four, 9));
+}
+
+TEST(Source, ErrorsSayWhatToTry) {
+  const TestFolder folder;
+  const fs::path data = lines_file(folder, "");
+  EXPECT_TRUE(contains(load_error(options_for(data)), "--names"));
+  EXPECT_TRUE(contains(load_error(options_for(folder / "none.txt")), "no such file or folder"));
+  EXPECT_TRUE(contains(load_error(options_for("synthetic:0")), "synthetic:N"));
+  EXPECT_TRUE(contains(load_error(options_for("synthetic:5"), "dev"), "no split \"dev\""));
+  EXPECT_TRUE(contains(load_error(options_for("")), "--data"));
+  EXPECT_TRUE(contains(load_error(options_for(folder.write("i.json", "{}"))), "COCO"));
+  EXPECT_TRUE(contains(load_error(options_for(folder.write("e.txt", ""), folder / "names.txt")), "found none"));
+  make_directories(folder / "yolo/images");
+  EXPECT_TRUE(contains(load_error(options_for(folder / "yolo")), "YOLO-txt"));
+  make_directories(folder / "empty");
+  EXPECT_TRUE(contains(load_error(options_for(folder / "empty")), "Annotations"));
+  EXPECT_EQ(parse_bad_data_policy("repair"), BadDataPolicy::repair);
+  EXPECT_TRUE(contains(error_of([] { parse_bad_data_policy("skp"); }), "did you mean skip"));
+}
+
+TEST(Source, AListOfPicturesWithYoloLabelsIsNotTakenAsBackground) {
+  const TestFolder folder;
+  folder.write("names.txt", "cat\n");
+  folder.picture("images/a.png", 8, 8);
+  folder.write("labels/a.txt", "0 0.5 0.5 0.1 0.1\n");
+  const fs::path list = folder.write("train.txt", "images/a.png\n");
+  EXPECT_TRUE(contains(load_error(options_for(list, folder / "names.txt")), "YOLO-txt labels are not read"));
+}
+
+TEST(Source, SyntheticCounts) {
+  DefectReport report;
+  DataOptions options = options_for("synthetic:11");
+  EXPECT_EQ(load_dataset(options, "train", report).examples.size(), 11u);
+  EXPECT_EQ(load_dataset(options, "val", report).examples.size(), 2u);
+  EXPECT_EQ(load_dataset(options_for("synthetic:1"), "test", report).examples.size(), 1u);
+  EXPECT_EQ(report.images_seen, 14);
+  options.seed = 9;
+  EXPECT_EQ(load_dataset(options, "train", report).examples[0].synthetic->seed, 9u);
+}
+
+const char* const kXml =
+    "<annotation><object><name>7</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>8</xmax><ymax>8</ymax></bndbox></object>"
+    "<object><name>pear</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></object></annotation>";
+
+TEST(Source, YamlMixesSourcesAndNamesAreTheirUnion) {
+  const TestFolder folder;
+  folder.write("voc/Annotations/a.xml", kXml);
+  folder.picture("voc/JPEGImages/a.png", 8, 8);
+  folder.write("voc/ImageSets/Main/train.txt", "a\n");
+  folder.write("voc/ImageSets/Main/dev.txt", "a\n");
+  const fs::path yaml = folder.write("data.yaml", "train: [voc, synthetic:5]\nval: voc:dev\ntest: voc/ImageSets/Main/dev.txt\n");
+  DefectReport report;
+  const Dataset train = load_dataset(options_for(yaml), "train", report);
+  ASSERT_EQ(train.names.size(), 11u);
+  EXPECT_EQ(train.names[10], "pear");
+  ASSERT_EQ(train.examples.size(), 6u);
+  ASSERT_EQ(train.examples[0].objects.size(), 2u);
+  EXPECT_EQ(train.names[static_cast<size_t>(train.examples[0].objects[0].class_id)], "7");
+  EXPECT_EQ(train.examples[0].objects[1].box, (Box{0, 0, 4, 4}));
+  EXPECT_EQ(load_dataset(options_for(yaml), "val", report).examples.size(), 1u);
+  EXPECT_EQ(load_dataset(options_for(yaml), "test", report).examples.size(), 1u);
+  EXPECT_TRUE(contains(load_error(options_for(folder / "voc"), "val"), "no split \"val\""));
+
+  // Names given by the user decide: "7" is none of them.
+  const fs::path names = folder.write("names.txt", "pear\n");
+  DefectReport fresh;
+  EXPECT_EQ(load_dataset(options_for(folder / "voc", names), "train", fresh).examples[0].objects.size(), 1u);
+  EXPECT_EQ(fresh.counts(), (Counts{{"wrong class", 1}}));
+  EXPECT_TRUE(contains(load_error(options_for("synthetic:5", names)), "lack \"0\""));
+}
+
+TEST(Source, YamlNamesServeAnnotationLines) {
+  const TestFolder folder;
+  lines_file(folder, "");
+  const fs::path yaml = folder.write("sub/data.yaml", "path: ..\ntrain: train.txt\nval: train.txt\nnames: [cat, dog]\n");
+  DefectReport report;
+  EXPECT_EQ(load_dataset(options_for(yaml), "val", report).examples.size(), 10u);
+  EXPECT_TRUE(contains(load_error(options_for(yaml), "test"), "no split \"test\"; it has train, val"));
+}
+
+TEST(Source, WithoutVerifyingTheStatedSizeIsTaken) {
+  const TestFolder folder;
+  folder.write("Annotations/a.xml", "<annotation><size><width>9</width><height>9</height></size></annotation>");
+  folder.write("Annotations/b.xml", kXml);
+  folder.write("JPEGImages/a.png", "not a picture");
+  folder.picture("JPEGImages/b.png", 8, 8);
+  DataOptions options = options_for(folder / "");
+  DefectReport report;
+  options.verify_images = false;
+  EXPECT_EQ(load_dataset(options, "train", report).examples.size(), 2u);
+  options.verify_images = true;
+  EXPECT_EQ(load_dataset(options, "train", report).examples.size(), 1u);
+  EXPECT_EQ(report.counts(), (Counts{{"broken image", 1}}));
+}
+
+// Figures of the data set's own description: 205, 87 and 72 pictures, 4888 boxes, 2 of no area, 8 doubled.
+TEST(Source, BccdAsItsDescriptionSays) {
+  const char* shared = std::getenv("YOLOV3_SHARED");
+  const fs::path folder = (shared ? fs::path(shared) : fs::path(YOLOV3_SOURCE_DIR "/../shared")) / "data/bccd";
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not there (set YOLOV3_SHARED)";
+  DefectReport report;
+  const DataOptions options = options_for(folder);
+  const Dataset train = load_dataset(options, "train", report);
+  EXPECT_EQ(train.names, (std::vector<std::string>{"Platelets", "RBC", "WBC"}));
+  EXPECT_EQ(train.examples.size(), 205u);
+  EXPECT_EQ(load_dataset(options, "val", report).examples.size(), 87u);
+  EXPECT_EQ(load_dataset(options, "test", report).examples.size(), 72u);
+  EXPECT_EQ(report.images_seen, 364);
+  EXPECT_EQ(report.boxes_seen, 4888);
+  EXPECT_EQ(report.counts(), (Counts{{"zero-area box", 2}, {"duplicate box", 8}})) << describe(report, 50);
+}
+
+}  // namespace
+}  // namespace yolov3

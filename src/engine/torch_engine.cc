@@ -1,0 +1,51 @@
+#include "engine/torch_engine.h"
+
+#include "base/error.h"
+#include "engine/torch_network.h"
+#include "net/fold.h"
+
+namespace yolov3 {
+namespace {
+
+class TorchEngine final : public Engine {
+ public:
+  TorchEngine(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16)
+      : network_(spec, weights, device, bf16), name_("torch " + device.str() + (bf16 ? " bf16" : " f32")) {}
+
+  std::vector<Tensor> forward(const Tensor& images) override {
+    const torch::InferenceMode guard;
+    const torch::Tensor view =
+        torch::from_blob(const_cast<float*>(images.data()), images.shape(), torch::kFloat32);
+    std::vector<Tensor> maps;
+    for (const torch::Tensor& map : network_.forward(view, /*training=*/false)) maps.push_back(tensor_from_torch(map));
+    return maps;
+  }
+
+  std::string name() const override { return name_; }
+
+ private:
+  TorchNetwork network_;
+  std::string name_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_torch_engine(const EngineOptions& options, const NetworkSpec& spec,
+                                          std::shared_ptr<const Weights> weights) {
+  const torch::Device device = parse_device(options.device);
+  check(options.precision == "f32" || options.precision == "bf16" || options.precision == "auto",
+        "--precision {}: the torch engine has f32 and bf16", options.precision);
+  if (options.threads > 0) torch::set_num_threads(options.threads);
+  const auto [folded_spec, folded_weights] = fold_batch_norm(spec, *weights);
+  return std::make_unique<TorchEngine>(folded_spec, folded_weights, device, options.precision == "bf16");
+}
+
+bool have_torch() { return true; }
+
+std::string torch_description() {
+  return fmt::format("LibTorch {}, devices: cpu{}", TORCH_VERSION,
+                     torch::cuda::is_available() ? fmt::format(", {} x cuda", torch::cuda::device_count())
+                                                 : std::string(" (built without usable CUDA)"));
+}
+
+}  // namespace yolov3

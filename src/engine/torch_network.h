@@ -1,0 +1,66 @@
+// The network as LibTorch sees it: parameters as tensors, the layers of the spec run by torch's operators, gradients by
+// its autograd. Used for training and, through torch_engine, for inference on any device that LibTorch has.
+//
+// Layout: everything of four dimensions is channels_last, parameters included, which is what the CPU kernels like best.
+// Precision: bf16 means that convolutions and activations are bfloat16; master parameters, batch-norm statistics and
+// the raw maps that come out are float32.
+// Threads: one at a time; LibTorch spreads each operator over its own threads.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+#include <vector>
+
+#include "net/spec.h"
+#include "net/weights.h"
+
+namespace yolov3 {
+
+// "cpu", "cuda", "cuda:N". Errors: unknown, or not there in this build or machine, in one line.
+torch::Device parse_device(const std::string& text);
+
+class TorchNetwork {
+ public:
+  TorchNetwork(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
+               double bn_momentum = 0.1);
+
+  // images: N,3,H,W in [0,1] on the device, any memory format. One float32 raw map a head, small objects first.
+  // training: batch norm uses the batch's statistics and updates the running ones; parameters record gradients when
+  // grad mode is on.
+  std::vector<torch::Tensor> forward(const torch::Tensor& images, bool training);
+
+  // In the order of param_slots(spec); running statistics included. float32 leaves, trainable ones require gradients.
+  std::vector<torch::Tensor>& params() { return params_; }
+  const std::vector<ParamSlot>& slots() const { return slots_; }
+  const NetworkSpec& spec() const { return spec_; }
+  torch::Device device() const { return device_; }
+
+  Weights weights() const;                     // a copy on the CPU
+  void set_weights(const Weights& weights);
+
+  // Copies of the running statistics, to undo the update of a forward pass whose step is not taken.
+  std::vector<torch::Tensor> statistics() const;
+  void restore_statistics(const std::vector<torch::Tensor>& statistics);
+
+ private:
+  torch::Tensor run_layer(size_t index, const std::vector<torch::Tensor>& outputs, const torch::Tensor& images,
+                          bool training);
+  torch::Tensor convolve(const Conv& conv, size_t index, torch::Tensor x, bool training);
+
+  NetworkSpec spec_;
+  std::vector<ParamSlot> slots_;
+  std::vector<torch::Tensor> params_;
+  std::vector<int> first_slot_;        // of each layer, -1 without parameters
+  std::vector<size_t> last_use_;       // index of the last layer that reads each layer's output
+  std::vector<int> head_layers_;       // Yolo layers, small objects first
+  torch::Device device_;
+  torch::ScalarType compute_type_;
+  double bn_momentum_;
+};
+
+// Copies between our tensors and torch's; OIHW or (N,C,H,W) either way.
+torch::Tensor torch_from_tensor(const Tensor& tensor);        // shares nothing
+Tensor tensor_from_torch(const torch::Tensor& tensor);        // any device, type and strides -> float32 contiguous
+
+}  // namespace yolov3

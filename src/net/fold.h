@@ -1,0 +1,19 @@
+// Batch normalisation with fixed statistics is a scale and a shift a channel, which the convolution before it can take
+// over: kernel' = kernel * s, bias' = beta - mean * s, s = gamma / sqrt(var + eps). For running a trained network.
+//
+// A pure function; the computation is in double, rounded once. Errors: weights that do not fit the spec.
+#pragma once
+
+#include "net/spec.h"
+#include "net/weights.h"
+
+namespace yolov3 {
+
+struct FoldedNetwork {
+  NetworkSpec spec;  // the same layers, no batch_normalize
+  Weights weights;
+};
+
+FoldedNetwork fold_batch_norm(const NetworkSpec& spec, const Weights& weights);
+
+}  // namespace yolov3

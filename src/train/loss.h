@@ -1,0 +1,47 @@
+// The loss of the notes' compute_loss: GIoU of the boxes, focal objectness, class cross entropy.
+//
+// Shape: raw maps N,A*(5+K),G_h,G_w logits, as engines give them. Frame: network pixels.
+// Only positives are gathered for the box and class parts and only real boxes are compared for the ignore mask, so that
+// nothing that is masked can turn into NaN (defects D24-D28). Divisions are by max(x, tiny), never with an added eps.
+// Device and type: those of the raw maps; float64 works too.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "base/objects.h"
+#include "detect/assign.h"
+#include "net/spec.h"
+#include "train/options.h"
+
+namespace yolov3 {
+
+// Sums over cells, means over the batch; scalars that carry gradients.
+struct LossParts {
+  torch::Tensor giou, conf, prob;
+  torch::Tensor total() const { return giou + conf + prob; }
+};
+
+struct HeadLoss {
+  LossParts parts;
+  int64_t positives = 0;
+  torch::Tensor ignored;  // N,A,G_h,G_w bool: background cells that the ignore mask spares
+};
+
+struct YoloLoss {
+  LossParts parts;              // weighted by the gains, summed over heads
+  std::vector<HeadLoss> heads;  // unweighted
+};
+
+// heads must describe the grids of the raw maps. Objects are the targets' (Targets index them).
+YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads,
+                   const std::vector<std::vector<Annotation>>& objects_net, const Targets& targets,
+                   const LossOptions& options);
+
+// Element by element over rows of centre boxes cx, cy, w, h (P,4): intersection over union and its generalised form,
+// arXiv 1902.09630, equation for axis-aligned boxes. In [-1,1]; 0 and finite for empty boxes.
+torch::Tensor iou_centers(const torch::Tensor& a, const torch::Tensor& b);
+torch::Tensor giou_centers(const torch::Tensor& a, const torch::Tensor& b);
+
+}  // namespace yolov3

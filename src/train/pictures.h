@@ -1,0 +1,20 @@
+// Batches as pictures with their boxes, to see what the network sees.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/batch.h"
+
+namespace yolov3 {
+
+// A grid of the first 16 pictures at most, as JPEG.
+void save_batch_picture(const std::filesystem::path& path, const Batch& batch, const std::vector<std::string>& names);
+
+// The same with detections (box_net) instead of the annotations.
+void save_batch_picture(const std::filesystem::path& path, const Batch& batch,
+                        const std::vector<std::vector<Detection>>& detections_net,
+                        const std::vector<std::string>& names);
+
+}  // namespace yolov3

@@ -1,0 +1,73 @@
+#include "train/setup.h"
+
+#include <algorithm>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "net/cfg.h"
+#include "net/models.h"
+#include "train/transfer.h"
+
+namespace yolov3 {
+
+NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names) {
+  const int classes = static_cast<int>(names.size());
+  if (!ends_with_ignoring_case(options.model, ".cfg")) {
+    return make_model(options.model, {.classes = classes, .width = options.width, .height = options.height});
+  }
+  const ParsedCfg cfg = parse_cfg(read_file(options.model), options.model);
+  check(class_count(cfg.spec) == classes,
+        "{}: its [yolo] layers have {} classes, the data set has {}; set classes={} there and filters={} in the "
+        "convolution before each of {} [yolo] layers",
+        options.model, class_count(cfg.spec), classes, classes, 3 * (5 + classes), heads(cfg.spec).size());
+  if (!cfg.training_keys.empty()) {
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : cfg.training_keys) keys.push_back(key);
+    log_info("{}: training keys are not used, options of this program stand for them: {}", options.model,
+             fmt::join(keys, " "));
+  }
+  return with_input_size(cfg.spec, options.width, options.height);
+}
+
+Weights make_initial_weights(const TrainOptions& options, const NetworkSpec& spec,
+                             const std::vector<std::string>& names) {
+  Weights weights = random_weights(spec, {.seed = options.seed});
+  if (!options.weights.empty()) {
+    const TransferReport report = transfer_weights(load_model(options.weights), spec, names, weights);
+    check(report.loaded > 0, "{}: none of its tensors fits this network\n{}", options.weights.string(), report.table);
+    log_info("{}: {}", options.weights.string(), trim(report.table));
+  }
+  return weights;
+}
+
+bool use_bf16(const TrainOptions& options) {
+  if (options.precision == "f32") return false;
+  if (options.precision == "bf16") return true;
+  check(options.precision == "auto", "--precision {}: expected auto, f32 or bf16", options.precision);
+  return options.device == "cpu" && cpu_features().avx512_bf16;
+}
+
+void check_options(const TrainOptions& options) {
+  check(options.epochs > 0, "--epochs {}: expected at least 1", options.epochs);
+  check(options.batch > 0, "--batch {}: expected at least 1", options.batch);
+  check(options.workers >= 0, "--workers {}: expected 0 or more", options.workers);
+  check(options.lr0 > 0 && options.lr_end >= 0 && options.lr_end <= options.lr0,
+        "--lr0 {} --lr-end {}: expected 0 <= lr-end <= lr0 and lr0 > 0", options.lr0, options.lr_end);
+  check(options.warmup_epochs >= 0, "--warmup-epochs {}: expected 0 or more", options.warmup_epochs);
+  check(options.engine == "auto" || options.engine == "torch", "--engine {}: training runs on auto or torch",
+        options.engine);
+  check(options.bn_momentum > 0 && options.bn_momentum <= 1, "--bn-momentum {}: expected over 0 and at most 1",
+        options.bn_momentum);
+  check(options.weight_decay >= 0 && options.clip_norm >= 0, "--weight-decay {} --clip-norm {}: expected 0 or more",
+        options.weight_decay, options.clip_norm);
+  check(options.loss.label_smoothing >= 0 && options.loss.label_smoothing < 1,
+        "--label-smoothing {}: expected 0 or more and under 1", options.loss.label_smoothing);
+  for (const int size : options.multi_scale) {
+    check(size >= 32 && size % 32 == 0, "--multi-scale {}: sizes are multiples of 32", size);
+  }
+}
+
+}  // namespace yolov3

@@ -1,0 +1,25 @@
+// What stands before the first step: the network, its first weights and the numbers' type.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "format/model_file.h"
+#include "train/options.h"
+
+namespace yolov3 {
+
+// The network of options.model for these classes at options' size. Errors: a .cfg of another class count, with all counts.
+NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names);
+
+// Fresh weights, and over them those of options.weights where they fit; a table says which.
+Weights make_initial_weights(const TrainOptions& options, const NetworkSpec& spec,
+                             const std::vector<std::string>& names);
+
+// auto: bf16 on a CPU that has the instructions, else f32. Errors: an unknown word.
+bool use_bf16(const TrainOptions& options);
+
+// Errors: settings that cannot work together, saying which.
+void check_options(const TrainOptions& options);
+
+}  // namespace yolov3

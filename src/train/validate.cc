@@ -1,0 +1,97 @@
+#include "train/validate.h"
+
+#include <algorithm>
+
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "data/loader.h"
+#include "detect/detector.h"
+#include "net/fold.h"
+#include "train/loss.h"
+#include "train/pictures.h"
+
+namespace yolov3 {
+namespace {
+
+// Scores low enough for the whole precision-recall curve, as `yolov3 eval` has them.
+constexpr DecodeOptions kMetricsDecode{.score_threshold = 0.001f, .multi_label = true};
+constexpr NmsOptions kMetricsNms{.iou_threshold = 0.6f};
+constexpr float kPictureScore = 0.25f;
+
+LoaderOptions validation_loader(const TrainOptions& options) {
+  LoaderOptions loader;
+  loader.batch = options.batch;
+  loader.width = options.width;
+  loader.height = options.height;
+  loader.workers = options.workers;
+  loader.exact_decode = options.exact_decode;
+  loader.seed = options.seed;
+  return loader;
+}
+
+std::vector<std::vector<Annotation>> without_crowds(std::vector<std::vector<Annotation>> objects) {
+  for (auto& list : objects) std::erase_if(list, [](const Annotation& object) { return object.crowd; });
+  return objects;
+}
+
+void save_pictures(const std::filesystem::path& folder, const Batch& batch, const std::vector<Tensor>& maps,
+                   const std::vector<Head>& heads, const std::vector<std::string>& names) {
+  const DetectOptions options{.decode = {.score_threshold = kPictureScore}, .nms = {}};
+  std::vector<std::vector<Detection>> detections;
+  const int width = static_cast<int>(batch.images.dim(3)), height = static_cast<int>(batch.images.dim(2));
+  const Letterbox identity = make_stretch(width, height, width, height);
+  for (int64_t n = 0; n < batch.images.dim(0); ++n) {
+    detections.push_back(detections_from_maps(maps, n, heads, identity, width, height, options));
+  }
+  save_batch_picture(folder / "val_batch0_labels.jpg", batch, names);
+  save_batch_picture(folder / "val_batch0_pred.jpg", batch, detections, names);
+}
+
+}  // namespace
+
+Validation validate(const TorchNetwork& network, bool bf16, const Dataset& dataset, const TrainOptions& options,
+                    const std::filesystem::path& pictures) {
+  const torch::NoGradGuard no_grad;
+  const NetworkSpec sized = with_input_size(network.spec(), options.width, options.height);
+  const auto [spec, weights] = fold_batch_norm(sized, network.weights());
+  TorchNetwork folded(spec, weights, network.device(), bf16);
+  const std::vector<Head> net_heads = heads(spec);
+  const DetectOptions detect{.decode = kMetricsDecode, .nms = kMetricsNms};
+
+  Loader loader(dataset, validation_loader(options));
+  loader.start_epoch(0);
+  Evaluator evaluator(static_cast<int>(dataset.names.size()));
+  Validation result;
+  Progress progress("validate", static_cast<int64_t>(dataset.examples.size()));
+  int64_t seen = 0;
+  while (std::optional<Batch> batch = loader.next()) {
+    if (interrupt_signal() != 0) break;
+    const std::vector<torch::Tensor> raw = folded.forward(torch_from_tensor(batch->images), /*training=*/false);
+    const auto objects = without_crowds(batch->objects_net);
+    const YoloLoss loss = yolo_loss(raw, net_heads, objects, assign(objects, net_heads, options.assign), options.loss);
+    const auto count = static_cast<double>(batch->examples.size());
+    result.box_loss += loss.parts.giou.item<double>() * count;
+    result.obj_loss += loss.parts.conf.item<double>() * count;
+    result.cls_loss += loss.parts.prob.item<double>() * count;
+
+    std::vector<Tensor> maps;
+    for (const torch::Tensor& map : raw) maps.push_back(tensor_from_torch(map));
+    for (size_t n = 0; n < batch->examples.size(); ++n) {
+      const auto [width, height] = batch->image_sizes[n];
+      evaluator.add(dataset.examples[static_cast<size_t>(batch->examples[n])].objects,
+                    detections_from_maps(maps, static_cast<int64_t>(n), net_heads, batch->letterboxes[n], width, height,
+                                         detect));
+    }
+    if (seen == 0 && !pictures.empty()) save_pictures(pictures, *batch, maps, net_heads, dataset.names);
+    seen += static_cast<int64_t>(batch->examples.size());
+    progress.update(seen);
+  }
+  const double pictures_seen = static_cast<double>(std::max<int64_t>(seen, 1));
+  result.box_loss /= pictures_seen;
+  result.obj_loss /= pictures_seen;
+  result.cls_loss /= pictures_seen;
+  result.metrics = evaluator.compute();
+  return result;
+}
+
+}  // namespace yolov3

@@ -1,0 +1,23 @@
+// Validation inside a training run: the network as it is, on the val split; loss and metrics in one pass.
+#pragma once
+
+#include <filesystem>
+
+#include "data/dataset.h"
+#include "engine/torch_network.h"
+#include "eval/metrics.h"
+#include "train/options.h"
+
+namespace yolov3 {
+
+struct Validation {
+  Metrics metrics;
+  double box_loss = 0, obj_loss = 0, cls_loss = 0;  // means over pictures
+};
+
+// Uses batch norm's running statistics, folded. pictures: folder for val_batch0_labels.jpg and val_batch0_pred.jpg,
+// empty for none. Stops early, with what it has, when an interrupt is requested.
+Validation validate(const TorchNetwork& network, bool bf16, const Dataset& dataset, const TrainOptions& options,
+                    const std::filesystem::path& pictures);
+
+}  // namespace yolov3

@@ -1,0 +1,36 @@
+// What every fuzzer here does: hands arbitrary bytes to one parser, which may answer with a value or with an Error, and
+// with nothing else. Anything else is for libFuzzer and the sanitizers to see.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace yolov3 {
+
+template <class Parser>
+int fuzz(const uint8_t* data, size_t size, Parser&& parser) {
+  try {
+    parser(std::string_view(reinterpret_cast<const char*>(data), size));
+  } catch (const Error&) {
+  }
+  return 0;
+}
+
+// For parsers that read files: one file a process, rewritten each time.
+inline std::filesystem::path file_with(std::string_view bytes, const std::string& extension) {
+  static const std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("fuzz-" + std::to_string(::getpid()) + extension);
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  return path;
+}
+
+}  // namespace yolov3

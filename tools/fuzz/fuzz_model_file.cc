@@ -1,0 +1,18 @@
+#include "format/model_file.h"
+#include "format/sealed_file.h"
+#include "fuzz.h"
+
+using namespace yolov3;
+
+// The seal is put on here, or its checksum would keep every change away from what lies behind it.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  return fuzz(data, size, [](std::string_view bytes) {
+    const std::filesystem::path path = file_with(bytes, ".h5");
+    {
+      const OpenFile file = OpenFile::for_writing(path);
+      seal(file.descriptor(), bytes.size(), path);
+    }
+    TrainingState state;
+    load_model(path, &state);
+  });
+}
