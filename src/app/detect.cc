@@ -64,9 +64,10 @@ std::vector<int> class_ids(const std::vector<std::string>& wanted, const std::ve
 int report(const DetectSummary& s, const std::filesystem::path& folder) {
   const double done = std::max<double>(1, static_cast<double>(s.pictures));
   log_info(
-      "{} pictures, {} objects in {}: {:.2f} images/s; a picture: load {:.1f} ms, detect {:.1f} ms, draw and write "
+      "{} pictures, {} objects in {:.1f} s: {:.2f} images/s; a picture: load {:.1f} ms, detect {:.1f} ms, draw and "
+      "write "
       "{:.1f} ms",
-      s.pictures, s.objects, human_seconds(s.seconds), static_cast<double>(s.pictures) / std::max(s.seconds, 1e-9),
+      s.pictures, s.objects, s.seconds, static_cast<double>(s.pictures) / std::max(s.seconds, 1e-9),
       1e3 * s.load_seconds / done, 1e3 * s.detect_seconds / done, 1e3 * s.write_seconds / done);
   if (!folder.empty()) log_info("results are in {}", folder.string());
   if (s.interrupted) {

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "data/source.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
@@ -111,7 +110,7 @@ int judge_model(const EvalCommand& c) {
   const auto start = std::chrono::steady_clock::now();
   const Metrics metrics = evaluate(dataset, open.detector, c.evaluate, c.save_json.empty() ? nullptr : &results);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  log_info("{} pictures in {}: {:.2f} images/s", metrics.images, human_seconds(seconds),
+  log_info("{} pictures in {:.1f} s: {:.2f} images/s", metrics.images, seconds,
            static_cast<double>(metrics.images) / seconds);
   if (!c.save_json.empty()) write_file(c.save_json, coco_results_json(results));
   report(c, metrics, dataset.names);

@@ -57,8 +57,9 @@ class BoxChecker {
     if (box.class_id >= 0 && box.class_id < static_cast<int64_t>(names_.size())) return true;
     if (!box.problem.empty()) {
       const std::string near = closest_match(box.problem, names_);
-      defect(box, "wrong class", fmt::format("\"{}\" is not one of the {} class names{}", shown(box.problem),
-                                             names_.size(), near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+      defect(box, "wrong class",
+             fmt::format("\"{}\" is not one of the {} class names{}", shown(box.problem), names_.size(),
+                         near.empty() ? "" : "; did you mean \"" + near + "\"?"));
     } else {
       defect(box, "wrong class", fmt::format("expected 0 to {}, found {}", names_.size() - 1, box.class_id));
     }
@@ -85,8 +86,7 @@ class BoxChecker {
       defect(box, "box outside image", fmt::format("{} in a picture of {}x{}", written(box), width_, height_));
       return false;
     }
-    if (x0 < -kToleratedPx || y0 < -kToleratedPx || box.x1 > width_ + kToleratedPx ||
-        box.y1 > height_ + kToleratedPx) {
+    if (x0 < -kToleratedPx || y0 < -kToleratedPx || box.x1 > width_ + kToleratedPx || box.y1 > height_ + kToleratedPx) {
       defect(box, "box exceeds image", fmt::format("{} in a picture of {}x{}", written(box), width_, height_),
              repairing());
       return repairing();
@@ -124,9 +124,9 @@ void DefectSink::add(Defect defect) {
   report_.defects.push_back(std::move(defect));
   const Defect& last = report_.defects.back();
   if (policy_ == BadDataPolicy::error) {
-    throw Error(fmt::format("{}: {}: {}; mend it, or run with --bad-data skip or repair", last.where, last.reason,
-                            last.detail),
-                Error::Kind::bad_data);
+    throw Error(
+        fmt::format("{}: {}: {}; mend it, or run with --bad-data skip or repair", last.where, last.reason, last.detail),
+        Error::Kind::bad_data);
   }
   if (report_.defects.size() > kMaxDefects) {
     throw Error(fmt::format("{}: more than {} defects; is this the right file?", last.where, kMaxDefects),

@@ -32,21 +32,21 @@ struct StatedBox {
   double x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // as written
   int64_t class_id = -1;
   bool difficult = false;
-  bool unreadable = false;                // `problem` says why; the numbers mean nothing
-  std::string problem;                    // or: the class name that is unknown
+  bool unreadable = false;  // `problem` says why; the numbers mean nothing
+  std::string problem;      // or: the class name that is unknown
   int64_t line = 0;
 };
 
 struct StatedPicture {
   std::filesystem::path image;
   std::vector<StatedBox> boxes;
-  bool voc_corners = false;               // 1-based, inclusive
-  int width = 0, height = 0;              // as stated; 0 = not
-  std::string file;                       // that states it
-  int64_t line = 0;                       // in it; 0 = the whole file
-  std::optional<Defect> defect;           // the reader found that this picture cannot be used
+  bool voc_corners = false;      // 1-based, inclusive
+  int width = 0, height = 0;     // as stated; 0 = not
+  std::string file;              // that states it
+  int64_t line = 0;              // in it; 0 = the whole file
+  std::optional<Defect> defect;  // the reader found that this picture cannot be used
 
-  std::string origin() const;             // "train.txt:12" or "Annotations/a.xml"
+  std::string origin() const;  // "train.txt:12" or "Annotations/a.xml"
 };
 
 // Takes in defects, one after the other, and ends the run at the first under BadDataPolicy::error.

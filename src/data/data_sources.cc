@@ -27,8 +27,8 @@ enum class SourceKind { lines, voc, synthetic };
 struct Source {
   SourceKind kind = SourceKind::lines;
   fs::path path;
-  std::string own_split;   // of a VOC folder; empty = the split that is asked for
-  int64_t count = 0;       // of synthetic pictures
+  std::string own_split;  // of a VOC folder; empty = the split that is asked for
+  int64_t count = 0;      // of synthetic pictures
 };
 
 constexpr const char* kReadable = "a data.yaml, a Pascal VOC folder, annotation lines (.txt) or synthetic[:N]";
@@ -65,9 +65,10 @@ std::optional<Source> parse_synthetic(const std::string& text) {
     return std::any_of(files.begin(), files.end(), [](const fs::path& file) { return has_image_extension(file); });
   }();
   if (has_pictures) {
-    fail("{}: a folder of pictures without VOC Annotations; YOLO-txt folders (images/ and labels/) are not read by this "
-         "version; write the boxes as annotation lines or Pascal VOC",
-         path.string());
+    fail(
+        "{}: a folder of pictures without VOC Annotations; YOLO-txt folders (images/ and labels/) are not read by this "
+        "version; write the boxes as annotation lines or Pascal VOC",
+        path.string());
   }
   fail("{}: expected a Pascal VOC folder with Annotations and JPEGImages, found neither; is the path right?",
        path.string());
@@ -147,9 +148,10 @@ std::vector<std::string> class_names(const DataOptions& options, const DataPlan&
         if (!folders.insert(source.path.lexically_normal()).second) continue;
         for (std::string& name : voc_class_names(source.path)) names.insert(std::move(name));
       } else {
-        fail("{}: annotation lines hold class numbers, not names; give the names with --names FILE, one a line, or in a "
-             "data.yaml",
-             source.path.string());
+        fail(
+            "{}: annotation lines hold class numbers, not names; give the names with --names FILE, one a line, or in a "
+            "data.yaml",
+            source.path.string());
       }
     }
   }
@@ -170,8 +172,9 @@ void refuse_yolo_list(const std::vector<StatedPicture>& pictures, const fs::path
     label = fs::path(image.substr(0, images) + "/labels/" + image.substr(images + 8)).replace_extension(".txt");
     found = is_there(label);
   }
-  check(!found, "{}: a list of pictures without boxes, beside {}: YOLO-txt labels are not read by this version; write "
-                "the boxes as annotation lines (path x0,y0,x1,y1,class) or Pascal VOC",
+  check(!found,
+        "{}: a list of pictures without boxes, beside {}: YOLO-txt labels are not read by this version; write "
+        "the boxes as annotation lines (path x0,y0,x1,y1,class) or Pascal VOC",
         file.string(), label.string());
   log_warning("{}: no picture has a box, all are taken as background", file.string());
 }

@@ -18,7 +18,7 @@ struct SyntheticPart {
 
 struct StatedSplit {
   std::vector<std::string> names;
-  std::vector<StatedPicture> pictures;    // of all sources, in their order
+  std::vector<StatedPicture> pictures;  // of all sources, in their order
   std::vector<SyntheticPart> synthetic;
 };
 

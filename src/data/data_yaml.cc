@@ -17,8 +17,8 @@ namespace {
 constexpr uint64_t kMaxYamlBytes = 1 << 20;
 
 const std::vector<std::string> kKeys = {"path", "train", "val", "test", "names", "nc"};
-const std::vector<std::string> kOfOtherTools = {"download", "roboflow", "author", "description", "license", "url",
-                                                "version", "channels", "yaml_file"};
+const std::vector<std::string> kOfOtherTools = {"download", "roboflow", "author",   "description", "license",
+                                                "url",      "version",  "channels", "yaml_file"};
 
 bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -91,8 +91,9 @@ class Parser {
                fmt::format("class {} stands twice", *id));
       }
       for (auto& [id, name] : by_id) {
-        expect(id == static_cast<int64_t>(yaml_.names.size()), node,
-               fmt::format("class numbers must run from 0 without gaps: expected {}, found {}", yaml_.names.size(), id));
+        expect(
+            id == static_cast<int64_t>(yaml_.names.size()), node,
+            fmt::format("class numbers must run from 0 without gaps: expected {}, found {}", yaml_.names.size(), id));
         yaml_.names.push_back(std::move(name));
       }
     }
@@ -112,8 +113,9 @@ class Parser {
       return;
     }
     const std::string near = closest_match(key, kKeys);
-    expect(false, node, fmt::format("unknown key \"{}\"{}; known are {}", shown(key),
-                                    near.empty() ? "" : "; did you mean \"" + near + "\"?", fmt::join(kKeys, ", ")));
+    expect(false, node,
+           fmt::format("unknown key \"{}\"{}; known are {}", shown(key),
+                       near.empty() ? "" : "; did you mean \"" + near + "\"?", fmt::join(kKeys, ", ")));
   }
 
   std::string path_;

@@ -47,14 +47,16 @@ TEST(DataYaml, ErrorsSayLineAndWhatToTry) {
 }
 
 TEST(DataYaml, DamagedAndHostileTextGivesAnErrorThatNamesTheFile) {
-  std::vector<std::string> texts = damaged("path: ..\ntrain: [a.txt, b.txt]\nval: c.txt\nnames:\n  0: person\n  1: dog\nnc: 2\n");
+  std::vector<std::string> texts =
+      damaged("path: ..\ntrain: [a.txt, b.txt]\nval: c.txt\nnames:\n  0: person\n  1: dog\nnc: 2\n");
   texts.push_back(std::string(100'000, '['));
   texts.push_back("train: " + std::string(100'000, '{'));
   std::string deep;
   for (int i = 0; i < 1000; ++i) deep += std::string(static_cast<size_t>(i), ' ') + "a:\n";
   texts.push_back(deep);
   texts.push_back("train: &a [*a]\n");
-  texts.push_back("a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nnames: [*c,*c,*c,*c]\n");
+  texts.push_back(
+      "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nnames: [*c,*c,*c,*c]\n");
   texts.push_back("? [a, b]\n: c\n");
   texts.push_back("train: !!binary |\n  R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs=\n");
   for (const std::string& text : texts) {

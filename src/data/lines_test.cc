@@ -8,7 +8,10 @@ namespace yolov3 {
 namespace {
 
 TEST(Lines, NumbersPathsAndLineNumbers) {
-  const auto pictures = parse_lines("\xEF\xBB\xBF" "a.jpg 1,2,30,40,0 5.5,6.25,7e1,80,12\r\n\r\n/abs/b.png\r\n", "set/train.txt");
+  const auto pictures = parse_lines(
+      "\xEF\xBB\xBF"
+      "a.jpg 1,2,30,40,0 5.5,6.25,7e1,80,12\r\n\r\n/abs/b.png\r\n",
+      "set/train.txt");
   ASSERT_EQ(pictures.size(), 2u);
   EXPECT_EQ(pictures[0].image, "set/a.jpg");
   ASSERT_EQ(pictures[0].boxes.size(), 2u);
@@ -26,7 +29,8 @@ TEST(Lines, NumbersPathsAndLineNumbers) {
 }
 
 TEST(Lines, D6PathsMayHoldSpacesAndCommas) {
-  const auto pictures = parse_lines("my  pictures/a, b 1,2,3.jpg 1,2,3,4,0\nmy pictures/none.jpg\nno extension 1,2,3,4,0\n", "t.txt");
+  const auto pictures =
+      parse_lines("my  pictures/a, b 1,2,3.jpg 1,2,3,4,0\nmy pictures/none.jpg\nno extension 1,2,3,4,0\n", "t.txt");
   ASSERT_EQ(pictures.size(), 3u);
   EXPECT_EQ(pictures[0].image, "my  pictures/a, b 1,2,3.jpg");
   EXPECT_EQ(pictures[0].boxes.size(), 1u);

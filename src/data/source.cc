@@ -107,7 +107,8 @@ void warn_of_other_sizes(const std::vector<StatedPicture>& pictures, const std::
     }
   }
   if (count > 0) {
-    log_warning("{} pictures have another size than their annotations state; the files' sizes count ({})", count, first);
+    log_warning("{} pictures have another size than their annotations state; the files' sizes count ({})", count,
+                first);
   }
 }
 
@@ -206,8 +207,8 @@ std::map<std::string, int64_t> DefectReport::counts() const {
 }
 
 std::string describe(const DefectReport& report, size_t max_listed) {
-  std::string text = fmt::format("{} pictures, {} boxes, {} defects\n", report.images_seen, report.boxes_seen,
-                                 report.defects.size());
+  std::string text =
+      fmt::format("{} pictures, {} boxes, {} defects\n", report.images_seen, report.boxes_seen, report.defects.size());
   if (report.defects.empty()) return text;
   struct Count {
     int64_t left_out = 0, repaired = 0;

@@ -161,8 +161,10 @@ TEST(Source, SyntheticCounts) {
 }
 
 const char* const kXml =
-    "<annotation><object><name>7</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>8</xmax><ymax>8</ymax></bndbox></object>"
-    "<object><name>pear</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></object></annotation>";
+    "<annotation><object><name>7</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>8</xmax><ymax>8</ymax></bndbox></"
+    "object>"
+    "<object><name>pear</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></object></"
+    "annotation>";
 
 TEST(Source, YamlMixesSourcesAndNamesAreTheirUnion) {
   const TestFolder folder;
@@ -170,7 +172,8 @@ TEST(Source, YamlMixesSourcesAndNamesAreTheirUnion) {
   folder.picture("voc/JPEGImages/a.png", 8, 8);
   folder.write("voc/ImageSets/Main/train.txt", "a\n");
   folder.write("voc/ImageSets/Main/dev.txt", "a\n");
-  const fs::path yaml = folder.write("data.yaml", "train: [voc, synthetic:5]\nval: voc:dev\ntest: voc/ImageSets/Main/dev.txt\n");
+  const fs::path yaml =
+      folder.write("data.yaml", "train: [voc, synthetic:5]\nval: voc:dev\ntest: voc/ImageSets/Main/dev.txt\n");
   DefectReport report;
   const Dataset train = load_dataset(options_for(yaml), "train", report);
   ASSERT_EQ(train.names.size(), 11u);
@@ -194,7 +197,8 @@ TEST(Source, YamlMixesSourcesAndNamesAreTheirUnion) {
 TEST(Source, YamlNamesServeAnnotationLines) {
   const TestFolder folder;
   lines_file(folder, "");
-  const fs::path yaml = folder.write("sub/data.yaml", "path: ..\ntrain: train.txt\nval: train.txt\nnames: [cat, dog]\n");
+  const fs::path yaml =
+      folder.write("sub/data.yaml", "path: ..\ntrain: train.txt\nval: train.txt\nnames: [cat, dog]\n");
   DefectReport report;
   EXPECT_EQ(load_dataset(options_for(yaml), "val", report).examples.size(), 10u);
   EXPECT_TRUE(contains(load_error(options_for(yaml), "test"), "no split \"test\"; it has train, val"));

@@ -18,10 +18,10 @@ constexpr int64_t kSplitStride = int64_t{1} << 40;     // of SyntheticRef::index
 constexpr int kMinSide = 320, kMaxSide = 480;
 constexpr double kBackgroundShare = 0.03;
 constexpr int kMaxDigits = 8;
-constexpr double kMinHeight = 1.0 / 6;                 // of the picture's longer side
+constexpr double kMinHeight = 1.0 / 6;                                             // of the picture's longer side
 constexpr double kMaxHeight[] = {0.45, 0.45, 0.38, 0.33, 0.30, 0.28, 0.26, 0.25};  // by the number of digits
-constexpr double kHalfTan = 0.17632698070846498;       // tan(20 degrees / 2)
-constexpr int kContrast = 80;                          // luma of a digit against either end of its ground
+constexpr double kHalfTan = 0.17632698070846498;                                   // tan(20 degrees / 2)
+constexpr int kContrast = 80;  // luma of a digit against either end of its ground
 
 int luma(const Colour& c) { return (299 * c[0] + 587 * c[1] + 114 * c[2]) / 1000; }
 

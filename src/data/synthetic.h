@@ -21,22 +21,22 @@ using Colour = std::array<uint8_t, 3>;  // R, G, B
 
 struct SyntheticDigit {
   int digit = 0;
-  double center_x = 0, center_y = 0;   // px, of the upright glyph's middle
-  double height_px = 0;                // of the glyph's unit square
-  double stretch = 1;                  // width over the glyph's natural width
-  double radius_px = 0;                // half the stroke's width
-  double cosine = 1, sine = 0;         // of the slant, clockwise
+  double center_x = 0, center_y = 0;  // px, of the upright glyph's middle
+  double height_px = 0;               // of the glyph's unit square
+  double stretch = 1;                 // width over the glyph's natural width
+  double radius_px = 0;               // half the stroke's width
+  double cosine = 1, sine = 0;        // of the slant, clockwise
   Colour colour{};
-  Box box_image;                       // of the whole ink, covered or not
+  Box box_image;  // of the whole ink, covered or not
 };
 
 enum class GroundKind { clouds, stripes, squares, slope };
 
 struct SyntheticGround {
   GroundKind kind = GroundKind::clouds;
-  Colour dark{}, light{};              // the texture lies between them
-  double step_x = 0, step_y = 0;       // of the pattern a pixel
-  int cell_px = 64;                    // of the clouds
+  Colour dark{}, light{};         // the texture lies between them
+  double step_x = 0, step_y = 0;  // of the pattern a pixel
+  int cell_px = 64;               // of the clouds
 };
 
 struct SyntheticScene {

@@ -9,9 +9,9 @@ namespace yolov3 {
 namespace {
 
 constexpr int kTries = 24;
-constexpr int kSolidInk = 128;          // of 255: from here on a pixel counts as the digit's
-constexpr double kMaxCovered = 0.40;    // of a digit's ink, by all later ones together
-constexpr float kMaxBoxIou = 0.30f;     // so that non-maximum suppression can keep both
+constexpr int kSolidInk = 128;        // of 255: from here on a pixel counts as the digit's
+constexpr double kMaxCovered = 0.40;  // of a digit's ink, by all later ones together
+constexpr float kMaxBoxIou = 0.30f;   // so that non-maximum suppression can keep both
 
 Box moved(const Box& box, int dx, int dy) {
   const auto x = static_cast<float>(dx), y = static_cast<float>(dy);
@@ -48,7 +48,8 @@ bool SyntheticLayout::place(SyntheticDigit digit, Rng& rng) {
     const int dx = static_cast<int>(rng.integer(low_x, high_x)), dy = static_cast<int>(rng.integer(low_y, high_y));
     digit.box_image = moved(box, dx, dy);
     bool apart = true;
-    for (const SyntheticDigit& other : scene_.digits) apart = apart && iou(digit.box_image, other.box_image) <= kMaxBoxIou;
+    for (const SyntheticDigit& other : scene_.digits)
+      apart = apart && iou(digit.box_image, other.box_image) <= kMaxBoxIou;
     if (!apart || covers_too_much(mask, dx, dy)) continue;
     put(digit, mask, dx, dy);
     return true;

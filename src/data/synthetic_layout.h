@@ -25,9 +25,9 @@ class SyntheticLayout {
   void put(const SyntheticDigit& digit, const InkMask& mask, int dx, int dy);
 
   SyntheticScene& scene_;
-  std::vector<int8_t> owner_;      // H,W: the digit whose ink is on top, -1 none
-  std::vector<int64_t> ink_px_;    // of each digit, whole
-  std::vector<int64_t> seen_px_;   // of each digit, still visible
+  std::vector<int8_t> owner_;     // H,W: the digit whose ink is on top, -1 none
+  std::vector<int64_t> ink_px_;   // of each digit, whole
+  std::vector<int64_t> seen_px_;  // of each digit, still visible
 };
 
 }  // namespace yolov3

@@ -18,7 +18,9 @@ constexpr int kMaxGrain = 5;  // of 255, in both directions
 class Clouds {
  public:
   Clouds(int width, int height, int cell_px, Rng& rng)
-      : cell_px_(cell_px), columns_(width / cell_px + 2), values_(static_cast<size_t>(columns_ * (height / cell_px + 2))) {
+      : cell_px_(cell_px),
+        columns_(width / cell_px + 2),
+        values_(static_cast<size_t>(columns_ * (height / cell_px + 2))) {
     for (uint8_t& value : values_) value = static_cast<uint8_t>(rng.integer(0, 255));
   }
 

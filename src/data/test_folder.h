@@ -52,7 +52,8 @@ inline std::vector<std::string> damaged(const std::string& text) {
   for (int i = 0; i < 64; ++i) {
     std::string changed = text;
     for (int64_t k = rng.integer(1, 8); k > 0; --k) {
-      changed[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(text.size()) - 1))] = static_cast<char>(rng.next());
+      changed[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(text.size()) - 1))] =
+          static_cast<char>(rng.next());
     }
     all.push_back(changed);
   }

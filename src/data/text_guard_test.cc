@@ -9,10 +9,12 @@ namespace yolov3 {
 namespace {
 
 TEST(TextGuard, Utf8AsRfc3629SaysIt) {
-  for (const char* good : {"", "dog", "\xC3\xA9", "\xE8\xA1\x80", "\xF0\x9F\x90\xB6", "\xED\x9F\xBF", "\xF4\x8F\xBF\xBF"}) {
+  for (const char* good :
+       {"", "dog", "\xC3\xA9", "\xE8\xA1\x80", "\xF0\x9F\x90\xB6", "\xED\x9F\xBF", "\xF4\x8F\xBF\xBF"}) {
     EXPECT_TRUE(is_utf8(good)) << good;
   }
-  for (const char* bad : {"\x80", "\xC0\x80", "\xC3", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF", "\xE8\xA1"}) {
+  for (const char* bad :
+       {"\x80", "\xC0\x80", "\xC3", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xFF", "\xE8\xA1"}) {
     EXPECT_FALSE(is_utf8(bad)) << bad;
   }
 }
@@ -33,7 +35,13 @@ TEST(ClassNames, D21BlankLinesBomAndCrlfAreNoClasses) {
 TEST(ClassNames, RefusesWhatIsNotNames) {
   EXPECT_TRUE(contains(error_of([] { parse_class_names("", "x.names"); }), "x.names: expected class names"));
   EXPECT_TRUE(contains(error_of([] { parse_class_names("\n \n", "x.names"); }), "found none"));
-  EXPECT_TRUE(contains(error_of([] { parse_class_names(std::string("\xFF\xFE" "d\0o\0", 6), "x.names"); }), "UTF-16"));
+  EXPECT_TRUE(contains(error_of([] {
+                         parse_class_names(std::string("\xFF\xFE"
+                                                       "d\0o\0",
+                                                       6),
+                                           "x.names");
+                       }),
+                       "UTF-16"));
   EXPECT_TRUE(contains(error_of([] { parse_class_names("dog\ncaf\xE9\n", "x.names"); }), "x.names:2"));
   EXPECT_TRUE(contains(error_of([] { parse_class_names(std::string(300, 'x'), "x.names"); }), "300 bytes"));
   const TestFolder folder;

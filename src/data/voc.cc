@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-constexpr uint64_t kMaxXmlBytes = 4 << 20;   // bounds the tree; real annotations have a few kB
+constexpr uint64_t kMaxXmlBytes = 4 << 20;  // bounds the tree; real annotations have a few kB
 constexpr uint64_t kMaxListBytes = 64 << 20;
 constexpr size_t kMaxClasses = 10'000;
 constexpr size_t kMaxNameBytes = 256;
@@ -103,14 +103,16 @@ StatedPicture parse_xml(std::string_view text, const std::string& file, const Cl
   }
   const pugi::xml_node root = document.child("annotation");
   if (!root) {
-    picture.defect = broken_annotation(file, 1, fmt::format("expected the root <annotation>, found <{}>",
-                                                            shown(document.document_element().name(), 40)));
+    picture.defect = broken_annotation(
+        file, 1,
+        fmt::format("expected the root <annotation>, found <{}>", shown(document.document_element().name(), 40)));
     return picture;
   }
   picture.image = std::string(trim(root.child_value("filename")));
   picture.width = stated_side(root.child("size"), "width");
   picture.height = stated_side(root.child("size"), "height");
-  for (const pugi::xml_node& object : root.children("object")) picture.boxes.push_back(parse_object(object, lines, ids));
+  for (const pugi::xml_node& object : root.children("object"))
+    picture.boxes.push_back(parse_object(object, lines, ids));
   return picture;
 }
 

@@ -19,7 +19,8 @@ std::string corners(const std::string& x0, const std::string& y0, const std::str
 
 std::string annotation(const std::string& inside) {
   return "<annotation>\n  <filename>a.jpg</filename>\n"
-         "  <size><width>100</width><height>80</height><depth>3</depth></size>\n" + inside + "</annotation>\n";
+         "  <size><width>100</width><height>80</height><depth>3</depth></size>\n" +
+         inside + "</annotation>\n";
 }
 
 TEST(Voc, CornersNamesDifficultAndLines) {
@@ -67,12 +68,14 @@ TEST(Voc, BrokenXmlSaysTheLine) {
   ASSERT_TRUE(other.defect);
   EXPECT_TRUE(contains(other.defect->detail, "<html>"));
   EXPECT_TRUE(parse_voc_xml("", "a.xml", kNames).defect);
-  EXPECT_TRUE(parse_voc_xml("<annotation><size><width>-5</width><height>1e300</height></size></annotation>", "a.xml",
-                            kNames).width == 0);
+  EXPECT_TRUE(
+      parse_voc_xml("<annotation><size><width>-5</width><height>1e300</height></size></annotation>", "a.xml", kNames)
+          .width == 0);
 }
 
 TEST(Voc, DamagedAndHostileXmlNeverCrashes) {
-  const std::string good = annotation(object("dog", corners("11", "21", "30", "40")) + object("cat", corners("1", "2", "3", "4")));
+  const std::string good =
+      annotation(object("dog", corners("11", "21", "30", "40")) + object("cat", corners("1", "2", "3", "4")));
   std::vector<std::string> texts = damaged(good);
   std::string deep;
   for (int i = 0; i < 300'000; ++i) deep += "<a>";
@@ -90,7 +93,9 @@ void make_folder(const TestFolder& folder) {
   folder.write("Annotations/a.xml", annotation(object("dog", corners("1", "2", "3", "4"))));
   folder.write("Annotations/b 1.xml", annotation(object("cat", corners("1", "2", "3", "4"))));
   folder.write("Annotations/z.xml", annotation(object("zebra", corners("1", "2", "3", "4"))));
-  folder.write("ImageSets/Main/train.txt", "\xEF\xBB\xBF" "a  1\r\n\r\nb 1\r\nmissing\r\n");
+  folder.write("ImageSets/Main/train.txt",
+               "\xEF\xBB\xBF"
+               "a  1\r\n\r\nb 1\r\nmissing\r\n");
   folder.write("ImageSets/Main/val.txt", "z\n");
   folder.picture("JPEGImages/A.PNG", 8, 8);
   folder.picture("JPEGImages/b 1.jpg", 8, 8);

@@ -43,7 +43,8 @@ std::string line_of(const Example& example, const std::string& image) {
   return line + "\n";
 }
 
-void write_split(const fs::path& folder, const std::string& split, const Dataset& dataset, const WriteOptions& options) {
+void write_split(const fs::path& folder, const std::string& split, const Dataset& dataset,
+                 const WriteOptions& options) {
   make_directories(folder / "images" / split);
   std::string lines;
   for (size_t i = 0; i < dataset.examples.size(); ++i) {
@@ -69,8 +70,8 @@ void warn_of_losses(const Dataset& dataset, const std::string& split) {
     }
   }
   if (lost > 0) {
-    log_warning("{}: annotation lines cannot say \"difficult\", \"crowd\" or an area of its own: lost for {} boxes", split,
-                lost);
+    log_warning("{}: annotation lines cannot say \"difficult\", \"crowd\" or an area of its own: lost for {} boxes",
+                split, lost);
   }
   if (!dataset.category_ids.empty()) log_warning("{}: annotation lines cannot keep category ids", split);
 }

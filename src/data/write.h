@@ -12,7 +12,7 @@ namespace yolov3 {
 struct WriteOptions {
   std::string extension = ".png";  // of synthetic pictures: ".png" keeps every pixel, ".jpg" is smaller
   int jpeg_quality = 92;
-  int threads = 0;                 // 0 = all
+  int threads = 0;  // 0 = all
 };
 
 // Writes FOLDER/data.yaml, names.txt, SPLIT.txt and images/SPLIT/000000.png. Synthetic pictures are drawn, others copied

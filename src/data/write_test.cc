@@ -56,7 +56,10 @@ TEST(Write, RefusesSplitsThatDoNotFitTogether) {
   const TestFolder folder;
   Dataset a = synthetic_dataset(0, "train", 1), b = a;
   b.names.pop_back();
-  EXPECT_TRUE(contains(error_of([&] { write_lines_dataset(folder / "o", {{"train", a}, {"val", b}}); }), "class names"));
+  EXPECT_TRUE(contains(error_of([&] {
+                         write_lines_dataset(folder / "o", {{"train", a}, {"val", b}});
+                       }),
+                       "class names"));
   EXPECT_TRUE(contains(error_of([&] { write_lines_dataset(folder / "o", {{"dev", a}}); }), "found dev"));
   EXPECT_FALSE(std::filesystem::exists(folder / "o"));
 }

@@ -1,8 +1,8 @@
 // The engine that is the truth: plain loops over float32, every layer as net/spec.h states it, batch normalisation
 // applied as it is written and not folded. The others are held against it; it also serves builds without LibTorch.
 //
-// A result has the same bits on every x86-64 processor and for any number of threads, apart from logistic, mish and swish
-// activations, which are as exact as the C library's exp.
+// A result has the same bits on every x86-64 processor and for any number of threads, apart from logistic, mish and
+// swish activations, which are as exact as the C library's exp.
 #pragma once
 
 #include <memory>

@@ -14,9 +14,9 @@
 namespace yolov3 {
 namespace {
 
-constexpr int kColumns = 32;    // output pixels taken together: one panel
+constexpr int kColumns = 32;     // output pixels taken together: one panel
 constexpr int64_t kBlock = 256;  // terms of one partial sum
-constexpr int kMaxRows = 8;     // filters taken together
+constexpr int kMaxRows = 8;      // filters taken together
 
 // --- The product of some filters with one panel -------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ void rows1_sse2(const float* w, int64_t depth, const float* panel, float* sums) 
 
 struct Isa {
   const char* name;
-  int rows;       // filters that `many` takes
+  int rows;  // filters that `many` takes
   Multiply many, one;
 };
 
@@ -162,8 +162,8 @@ void finish_row(const ChannelMap& map, Activation activation, const float* sums,
 
 // Filters [begin,end) of all groups' filters on one panel; kernel and result begin at filter 0.
 void multiply_filters(const Isa& isa, const Conv& conv, const Geometry& g, int64_t begin, int64_t end,
-                      const float* kernel, const float* panel, std::span<const ChannelMap> channels, int64_t first_pixel,
-                      float* result) {
+                      const float* kernel, const float* panel, std::span<const ChannelMap> channels,
+                      int64_t first_pixel, float* result) {
   alignas(64) std::array<float, kMaxRows * kColumns> sums;
   const auto count = static_cast<size_t>(std::min<int64_t>(kColumns, g.pixels() - first_pixel));
   for (int64_t filter = begin; filter < end;) {

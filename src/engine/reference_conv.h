@@ -1,11 +1,14 @@
-// The convolution of the reference engine: a matrix product of the kernels with the windows of the image (im2col), taken
-// 32 output pixels at a time so that no matrix of all windows is ever stored.
+// The convolution of the reference engine: a matrix product of the kernels with the windows of the image (im2col),
+// taken 32 output pixels at a time so that no matrix of all windows is ever stored.
 //
-// Sums run over the kernel's elements in their order, in float, in blocks of 256 that are added up in turn: the error is
-// that of a sum of 256 + K/256 terms instead of K. Products are not fused with sums: all processors give the same bits.
+// Sums run over the kernel's elements in their order, in float, in blocks of 256 that are added up in turn: the error
+// is that of a sum of 256 + K/256 terms instead of K. Products are not fused with sums: all processors give the same
+// bits.
 #pragma once
 
 #include <span>
+#include <string>
+#include <vector>
 
 #include "net/spec.h"
 

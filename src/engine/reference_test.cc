@@ -160,9 +160,10 @@ Tensor six_planes(int64_t height, int64_t width, const std::vector<float>& value
 }
 
 TEST(Reference, MaxPoolByHand) {
-  const Tensor images = six_planes(3, 3, {-1, -2, -3,  //
-                                          -4, -5, -6,  //
-                                          -9, -8, -7});
+  const Tensor images = six_planes(3, 3,
+                                   {-1, -2, -3,  //
+                                    -4, -5, -6,  //
+                                    -9, -8, -7});
   NetworkBuilder halving({6, 3, 3});  // padding 1: none before, one after; values below zero must win against padding
   EXPECT_EQ(run_one(pass_to_head(halving.maxpool(2, 2)), images), six_planes(2, 2, {-1, -3, -8, -7}));
   NetworkBuilder same({6, 3, 3});
@@ -181,18 +182,18 @@ TEST(Reference, UpsampleByHand) {
 
 TEST(Reference, RouteJoinsInOrderAndTakesGroups) {
   NetworkBuilder net({6, 1, 1});
-  net.dropout(0.3f);                          // 0: passes
-  net.route({0}, 2, 1);                       // 1: channels 3,4,5
-  net.route({1, 0});                          // 2: 3,4,5,0,1,2,3,4,5
-  net.route({2, 1});                          // 3: ... and 3,4,5
+  net.dropout(0.3f);     // 0: passes
+  net.route({0}, 2, 1);  // 1: channels 3,4,5
+  net.route({1, 0});     // 2: 3,4,5,0,1,2,3,4,5
+  net.route({2, 1});     // 3: ... and 3,4,5
   const Tensor got = run_one(pass_to_head(net), tensor_of({1, 6, 1, 1}, {0, 1, 2, 3, 4, 5}));
   EXPECT_EQ(got, tensor_of({1, 12, 1, 1}, {3, 4, 5, 0, 1, 2, 3, 4, 5, 3, 4, 5}));
 }
 
 TEST(Reference, ShortcutOfDifferentChannelCounts) {
   NetworkBuilder more({6, 1, 1});
-  more.dropout(0).route({0}, 3, 2);           // 1: channels 4,5
-  more.route({0}).shortcut(1);                // 3: 6 channels + 2 channels
+  more.dropout(0).route({0}, 3, 2);  // 1: channels 4,5
+  more.route({0}).shortcut(1);       // 3: 6 channels + 2 channels
   const Tensor images = tensor_of({1, 6, 1, 1}, {0, 1, 2, 3, 4, -5});
   EXPECT_EQ(run_one(pass_to_head(more), images), tensor_of({1, 6, 1, 1}, {4, -4, 2, 3, 4, -5}));
   NetworkBuilder fewer({12, 1, 1});
@@ -216,11 +217,11 @@ TEST(Reference, BatchNormIsAppliedAsWritten) {
   const auto set = [&](size_t slot, std::vector<float> values) {
     std::ranges::copy(values, weights->tensors[slot].values().begin());
   };
-  set(0, {0, 1, 0, 0, 0, -3});           // beta
-  set(1, {1, 1, 2, 1, 1, 1});            // gamma
-  set(2, {0, 0, 0, 4, 0, 0});            // mean
+  set(0, {0, 1, 0, 0, 0, -3});              // beta
+  set(1, {1, 1, 2, 1, 1, 1});               // gamma
+  set(2, {0, 0, 0, 4, 0, 0});               // mean
   set(3, {.25, .25, .25, .25, 3.25, .25});  // variance: deviation 1, and 2
-  set(4, {1, 1, 1, 1, 1, 1});            // kernel
+  set(4, {1, 1, 1, 1, 1, 1});               // kernel
   const Tensor got = make_reference_engine(spec, weights)->forward(tensor_of({1, 1, 1, 1}, {2})).at(0);
   const float wants[] = {2, 3, 4, -0.2f, 1, -0.1f};
   for (int i = 0; i < 6; ++i) EXPECT_FLOAT_EQ(got[i], wants[i]) << i;
@@ -229,14 +230,19 @@ TEST(Reference, BatchNormIsAppliedAsWritten) {
 // A little network with everything that detectors have, two heads, and batch norms with statistics of their own.
 NetworkSpec little_network(int64_t width, int64_t height) {
   NetworkBuilder net({3, height, width});
-  net.conv(8, 3).conv(16, 3, 2);                                                       // 0, 1
-  net.conv(8, 1).conv(16, 3, 1, Activation::mish).shortcut(1);                         // 2..4
-  net.add(Conv{.filters = 16, .size = 3, .padding = 1, .groups = 16, .batch_normalize = true,
-               .activation = Activation::swish}, {net.last()});                        // 5
-  net.maxpool(2, 2).conv(24, 3).maxpool(5, 1).route({net.last(), net.last() - 1});     // 6..9
-  net.avgpool().conv(48, 1, 1, Activation::logistic, false).scale_channels(9);         // 10..12
+  net.conv(8, 3).conv(16, 3, 2);                                // 0, 1
+  net.conv(8, 1).conv(16, 3, 1, Activation::mish).shortcut(1);  // 2..4
+  net.add(Conv{.filters = 16,
+               .size = 3,
+               .padding = 1,
+               .groups = 16,
+               .batch_normalize = true,
+               .activation = Activation::swish},
+          {net.last()});                                                                                // 5
+  net.maxpool(2, 2).conv(24, 3).maxpool(5, 1).route({net.last(), net.last() - 1});                      // 6..9
+  net.avgpool().conv(48, 1, 1, Activation::logistic, false).scale_channels(9);                          // 10..12
   net.conv(12, 1, 1, Activation::linear, false).yolo({{4, 4}, {9, 9}, {20, 20}, {30, 30}}, {2, 3}, 1);  // 13, 14
-  net.route({12}).conv(8, 1, 1, Activation::relu).upsample().route({17, 4}, 2, 1);     // 15..18
+  net.route({12}).conv(8, 1, 1, Activation::relu).upsample().route({17, 4}, 2, 1);                      // 15..18
   net.conv(12, 3, 1, Activation::linear, false).yolo({{4, 4}, {9, 9}, {20, 20}, {30, 30}}, {0, 1}, 1);
   return net.build();
 }
@@ -258,8 +264,8 @@ double norm(const Tensor& tensor) {
   return std::sqrt(sum);
 }
 
-// Folding moves one rounding of every kernel element (half an eps each) and of the bias; through 12 layers, each of which
-// has its own rounding on both sides, that stays below 12 * 8 eps of the map's norm.
+// Folding moves one rounding of every kernel element (half an eps each) and of the bias; through 12 layers, each of
+// which has its own rounding on both sides, that stays below 12 * 8 eps of the map's norm.
 TEST(Reference, FoldedNetworkGivesTheSameMaps) {
   const NetworkSpec spec = little_network(32, 24);
   const auto weights = lively_weights(spec);

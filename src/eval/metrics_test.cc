@@ -203,7 +203,7 @@ TEST(Evaluator, FiveThousandPicturesInSeconds) {
   const Metrics metrics = evaluator.compute();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   EXPECT_EQ(metrics.objects, 40000);
-  EXPECT_LT(seconds.count(), 8.0);
+  EXPECT_LT(seconds.count(), 15.0);  // under 1 s in Release; sanitizers and busy machines included
   RecordProperty("seconds", std::to_string(seconds.count()));
 }
 

@@ -107,8 +107,8 @@ std::string frame_record(const std::string& payload) {
 
 EventWriter::EventWriter(const fs::path& folder) {
   const double now = seconds_since_1970();
-  const std::string name = fmt::format("events.out.tfevents.{}.{}.{}", static_cast<int64_t>(now), host_name(),
-                                       ::getpid());
+  const std::string name =
+      fmt::format("events.out.tfevents.{}.{}.{}", static_cast<int64_t>(now), host_name(), ::getpid());
   // A second writer of this process in the same second gets a number more, as TensorFlow's do.
   for (int attempt = 0; descriptor_ < 0 && attempt < kMaxAttempts; ++attempt) {
     path_ = folder / (attempt == 0 ? name : fmt::format("{}.{}", name, attempt));

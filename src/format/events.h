@@ -1,7 +1,7 @@
 // TensorBoard's event file: TFRecords (length, masked CRC-32C, protobuf Event, masked CRC-32C), appended and flushed.
-// Errors: a full disk must not end a long training, so nothing but the constructor and flush() throws: flush() leaves the
-// file at a record's end, keeps what it could not write for the next flush() and throws an Error for the caller to show.
-// At most 16 MB wait; what comes after is dropped, and the next flush() that succeeds in writing says how many records.
+// Errors: a full disk must not end a long training, so nothing but the constructor and flush() throws: flush() leaves
+// the file at a record's end, keeps what it could not write for the next flush() and throws an Error for the caller to
+// show. At most 16 MB wait; what comes after is dropped, and the next flush() that can write says how many records.
 // Threads: one at a time.
 // Source: tensorflow/core/util/event.proto and lib/io/record_writer; the few fields used are encoded by hand.
 #pragma once
@@ -31,13 +31,14 @@ class EventWriter {
   void record(const std::string& event);
   std::filesystem::path path_;
   int descriptor_ = -1;
-  std::string pending_;    // whole records, but for a file that cannot be shortened
-  uint64_t written_ = 0;   // bytes of the file
-  int64_t dropped_ = 0;    // records since the last flush
+  std::string pending_;   // whole records, but for a file that cannot be shortened
+  uint64_t written_ = 0;  // bytes of the file
+  int64_t dropped_ = 0;   // records since the last flush
 };
 
 // Encodings, for tests.
-std::string encode_scalar_event(double wall_time, int64_t step, const std::vector<std::pair<std::string, float>>& values);
+std::string encode_scalar_event(double wall_time, int64_t step,
+                                const std::vector<std::pair<std::string, float>>& values);
 std::string frame_record(const std::string& payload);
 
 }  // namespace yolov3

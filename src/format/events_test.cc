@@ -62,19 +62,21 @@ TEST(Checksum, PublishedVectors) {  // RFC 3720, B.4
 
 TEST(Events, ScalarEventByHand) {
   const std::string expected(
-      "\x09\x00\x00\x00\x00\x00\x00\xf8\x3f"      // 1: double 1.5
-      "\x10\xac\x02"                              // 2: varint 300
-      "\x2a\x0b"                                  // 5: summary of 11 bytes
-      "\x0a\x09"                                  //   1: value of 9 bytes
-      "\x0a\x02lr"                                //     1: tag
-      "\x15\x00\x00\x00\x3f",                     //     2: float 0.5
+      "\x09\x00\x00\x00\x00\x00\x00\xf8\x3f"  // 1: double 1.5
+      "\x10\xac\x02"                          // 2: varint 300
+      "\x2a\x0b"                              // 5: summary of 11 bytes
+      "\x0a\x09"                              //   1: value of 9 bytes
+      "\x0a\x02lr"                            //     1: tag
+      "\x15\x00\x00\x00\x3f",                 //     2: float 0.5
       9 + 3 + 2 + 2 + 4 + 5);
   EXPECT_EQ(encode_scalar_event(1.5, 300, {{"lr", 0.5f}}), expected);
 }
 
 TEST(Events, StepZeroIsLeftOutAndZeroValueIsNot) {
   const std::string event = encode_scalar_event(0, 0, {{"a", 0.0f}});
-  EXPECT_EQ(event.substr(9), std::string("\x2a\x0a\x0a\x08\x0a\x01" "a\x15\0\0\0\0", 12));
+  EXPECT_EQ(event.substr(9), std::string("\x2a\x0a\x0a\x08\x0a\x01"
+                                         "a\x15\0\0\0\0",
+                                         12));
 }
 
 TEST(Events, LongTagsNeedLongLengths) {
@@ -102,7 +104,9 @@ TEST(Events, FileHoldsVersionThenScalars) {
   writer.flush();
   const auto records = read_records(read_file(writer.path()));
   ASSERT_EQ(records.size(), 3u);
-  EXPECT_NE(records[0].find("\x1a\x0d" "brain.Event:2"), std::string::npos);
+  EXPECT_NE(records[0].find("\x1a\x0d"
+                            "brain.Event:2"),
+            std::string::npos);
   EXPECT_NE(records[2].find("loss/giou_loss"), std::string::npos);
 }
 

@@ -85,8 +85,8 @@ void File::make_group(const std::string& name) {
   while (begin <= name.size()) {
     const size_t end = std::min(name.find('/', begin), name.size());
     const std::string component = name.substr(begin, end - begin);
-    check(!component.empty() && component != ".", "{}: '{}' cannot name an object: no part between slashes may be empty or '.'",
-          path_.string(), name);
+    check(!component.empty() && component != ".",
+          "{}: '{}' cannot name an object: no part between slashes may be empty or '.'", path_.string(), name);
     const std::string prefix = name.substr(0, end);
     begin = end + 1;
     if (H5Lexists(file_.id(), prefix.c_str(), H5P_DEFAULT) > 0) continue;
@@ -121,14 +121,14 @@ Handle dataset_creation() {
 void File::write_tensor(const std::string& name, const Shape& shape, const float* values) {
   if (const std::string parent = parent_of(name, path_); !parent.empty()) make_group(parent);
   const std::vector<hsize_t> extents = extents_of(shape);
-  const Handle space = own(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), H5Sclose, name,
-                           "shape");
+  const Handle space =
+      own(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), H5Sclose, name, "shape");
   const Handle creation = dataset_creation();
-  const Handle data = own(H5Dcreate2(file_.id(), name.c_str(), H5T_IEEE_F32LE, space.id(), H5P_DEFAULT, creation.id(),
-                                     H5P_DEFAULT),
-                          H5Dclose, name, "create (is the name used twice?)");
-  const bool ok = element_count(shape) == 0 ||
-                  H5Dwrite(data.id(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+  const Handle data =
+      own(H5Dcreate2(file_.id(), name.c_str(), H5T_IEEE_F32LE, space.id(), H5P_DEFAULT, creation.id(), H5P_DEFAULT),
+          H5Dclose, name, "create (is the name used twice?)");
+  const bool ok =
+      element_count(shape) == 0 || H5Dwrite(data.id(), H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
   check_written();
   if (!ok) refuse(name, "HDF5 cannot write it");
 }
@@ -147,9 +147,9 @@ void File::write_text(const std::string& name, std::string_view text) {
   const Handle space = own(H5Screate(H5S_SCALAR), H5Sclose, name, "shape");
   const Handle type = text_type(name, text.size(), Charset::utf8);
   const Handle creation = dataset_creation();
-  const Handle data = own(
-      H5Dcreate2(file_.id(), name.c_str(), type.id(), space.id(), H5P_DEFAULT, creation.id(), H5P_DEFAULT), H5Dclose,
-      name, "create (is the name used twice?)");
+  const Handle data =
+      own(H5Dcreate2(file_.id(), name.c_str(), type.id(), space.id(), H5P_DEFAULT, creation.id(), H5P_DEFAULT),
+          H5Dclose, name, "create (is the name used twice?)");
   const std::string bytes(text.empty() ? std::string_view("\0", 1) : text);
   const bool ok = H5Dwrite(data.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()) >= 0;
   check_written();
@@ -204,8 +204,8 @@ void File::write_attribute(const std::string& object, const std::string& name, c
 void File::write_attribute(const std::string& object, const std::string& name, const Shape& shape,
                            const std::vector<float>& values) {
   const std::vector<hsize_t> extents = extents_of(shape);
-  const Handle space = own(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), H5Sclose, name,
-                           "shape");
+  const Handle space =
+      own(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), H5Sclose, name, "shape");
   put_attribute(object, name, H5T_IEEE_F32LE, space, values.data());
 }
 

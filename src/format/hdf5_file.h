@@ -81,8 +81,8 @@ class File {
 
   // Reading.
   uint64_t size() const { return target_.size; }
-  bool exists(const std::string& name);                          // a hard link, of any kind
-  Shape tensor_shape(const std::string& name);                   // its bytes are known to be in the file
+  bool exists(const std::string& name);         // a hard link, of any kind
+  Shape tensor_shape(const std::string& name);  // its bytes are known to be in the file
   void read_tensor(const std::string& name, const Shape& shape, float* values);
   std::string read_text(const std::string& name);
   std::vector<std::string> datasets_below(const std::string& group);  // relative names of all data sets, sorted
@@ -102,6 +102,7 @@ class File {
                      const void* data);
   Handle text_type(const std::string& object, size_t length, Charset charset) const;
   Handle open_object(const std::string& name);
+  void check_stored(const Handle& data, const std::string& name, uint64_t bytes);
   Handle open_tensor(const std::string& name, Shape& shape);
   Handle open_attribute(const std::string& object, const std::string& name, H5T_class_t wanted, Handle& type,
                         uint64_t& count);

@@ -10,7 +10,7 @@ namespace yolov3::hdf5 {
 namespace {
 
 constexpr int kMaxRank = 8;
-constexpr size_t kMaxDepth = 32;       // of groups: hard links can form circles
+constexpr size_t kMaxDepth = 32;  // of groups: hard links can form circles
 constexpr size_t kMaxLinks = 1 << 20;
 
 // A fixed-width, zero-padded text.
@@ -51,12 +51,25 @@ Handle File::open_object(const std::string& name) {
   return own(H5Oopen(file_.id(), name.empty() ? "/" : name.c_str(), H5P_DEFAULT), H5Oclose, name, "open");
 }
 
+// That a data set's values are in this file, as they are: no filters, no chunks, no other files.
+void File::check_stored(const Handle& data, const std::string& name, uint64_t bytes) {
+  const Handle creation = own(H5Dget_create_plist(data.id()), H5Pclose, name, "read the layout of");
+  if (H5Pget_layout(creation.id()) != H5D_CONTIGUOUS || H5Pget_external_count(creation.id()) != 0 ||
+      H5Pget_nfilters(creation.id()) != 0) {
+    refuse(name, "expected plain contiguous data inside the file");
+  }
+  const haddr_t offset = H5Dget_offset(data.id());
+  if (bytes > 0 && (H5Dget_storage_size(data.id()) != bytes || offset == HADDR_UNDEF || offset > target_.size ||
+                    bytes > target_.size - offset)) {
+    refuse(name, fmt::format("its {} bytes are not in the file", bytes));
+  }
+}
+
 Handle File::open_tensor(const std::string& name, Shape& shape) {
   Handle data = open_object(name);
   if (H5Iget_type(data.id()) != H5I_DATASET) refuse(name, "expected a data set, found a group or type");
   const Handle space = own(H5Dget_space(data.id()), H5Sclose, name, "read the shape of");
   const Handle type = own(H5Dget_type(data.id()), H5Tclose, name, "read the type of");
-  const Handle creation = own(H5Dget_create_plist(data.id()), H5Pclose, name, "read the layout of");
   const int rank = H5Sget_simple_extent_ndims(space.id());
   if (H5Sget_simple_extent_type(space.id()) == H5S_NULL || rank < 0 || rank > kMaxRank) {
     refuse(name, fmt::format("expected at most {} dimensions, found {}", kMaxRank, rank));
@@ -76,15 +89,7 @@ Handle File::open_tensor(const std::string& name, Shape& shape) {
     refuse(name, fmt::format("claims to have the shape {}, more than the whole file of {} bytes can hold",
                              to_string(shape), target_.size));
   }
-  if (H5Pget_layout(creation.id()) != H5D_CONTIGUOUS || H5Pget_external_count(creation.id()) != 0 ||
-      H5Pget_nfilters(creation.id()) != 0) {
-    refuse(name, "expected plain contiguous data inside the file");
-  }
-  const haddr_t offset = H5Dget_offset(data.id());
-  if (bytes > 0 && (H5Dget_storage_size(data.id()) != bytes || offset == HADDR_UNDEF || offset > target_.size ||
-                    bytes > target_.size - offset)) {
-    refuse(name, fmt::format("its {} bytes are not in the file", bytes));
-  }
+  check_stored(data, name, bytes);
   return data;
 }
 

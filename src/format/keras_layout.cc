@@ -146,9 +146,8 @@ std::vector<KerasLayer> keras_layers(const NetworkSpec& spec, const std::vector<
   const std::vector<int> depth = depths_of(graph), met = traversal_of(graph, outputs_of(spec, graph));
   std::vector<size_t> order(graph.nodes.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return depth[a] != depth[b] ? depth[a] > depth[b] : met[a] < met[b];
-  });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return depth[a] != depth[b] ? depth[a] > depth[b] : met[a] < met[b]; });
 
   std::map<std::string, std::vector<size_t>> slots_of;
   for (size_t i = 0; i < slots.size(); ++i) {

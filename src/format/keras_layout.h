@@ -19,14 +19,15 @@
 namespace yolov3 {
 
 struct KerasWeight {
-  std::string name;   // "conv2d/kernel:0"; the data set stands below the layer's group
-  size_t slot = 0;    // of param_slots
+  std::string name;     // "conv2d/kernel:0"; the data set stands below the layer's group
+  size_t slot = 0;      // of param_slots
   bool kernel = false;  // stored HWIO, ours is OIHW
 };
 
 struct KerasLayer {
   std::string name;
-  std::vector<KerasWeight> weights;  // Conv2D: kernel, bias; BatchNormalization: gamma, beta, moving_mean, moving_variance
+  std::vector<KerasWeight>
+      weights;  // Conv2D: kernel, bias; BatchNormalization: gamma, beta, moving_mean, moving_variance
 };
 
 std::vector<KerasLayer> keras_layers(const NetworkSpec& spec, const std::vector<ParamSlot>& slots);

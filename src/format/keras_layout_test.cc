@@ -38,10 +38,10 @@ TEST(KerasLayout, OrderOfYolov3) {
 
 // By hand: the last convolution of the small head's way and of the large head's way both have depth 1.
 TEST(KerasLayout, OrderOfASmallNetwork) {
-  const std::vector<std::string> expected = {
-      "conv2d", "batch_normalization", "conv2d_1", "batch_normalization_1", "conv2d_2", "batch_normalization_2",
-      "conv2d_3", "batch_normalization_3", "conv2d_4", "batch_normalization_4", "conv2d_6", "batch_normalization_5",
-      "conv2d_7", "batch_normalization_6", "conv2d_8", "conv2d_5"};
+  const std::vector<std::string> expected = {"conv2d",   "batch_normalization",   "conv2d_1", "batch_normalization_1",
+                                             "conv2d_2", "batch_normalization_2", "conv2d_3", "batch_normalization_3",
+                                             "conv2d_4", "batch_normalization_4", "conv2d_6", "batch_normalization_5",
+                                             "conv2d_7", "batch_normalization_6", "conv2d_8", "conv2d_5"};
   EXPECT_EQ(names_of(testing::small_network()), expected);
 }
 
@@ -70,10 +70,10 @@ TEST(KerasLayout, WeightsOfALayer) {
   EXPECT_EQ(weights_of("conv2d_5"),
             (std::vector<std::string>{"conv2d_5/kernel:0=layer6.kernel", "conv2d_5/bias:0=layer6.bias"}));
   EXPECT_EQ(weights_of("batch_normalization_5"),
-            (std::vector<std::string>{
-                "batch_normalization_5/gamma:0=layer9.gamma", "batch_normalization_5/beta:0=layer9.beta",
-                "batch_normalization_5/moving_mean:0=layer9.running_mean",
-                "batch_normalization_5/moving_variance:0=layer9.running_var"}));
+            (std::vector<std::string>{"batch_normalization_5/gamma:0=layer9.gamma",
+                                      "batch_normalization_5/beta:0=layer9.beta",
+                                      "batch_normalization_5/moving_mean:0=layer9.running_mean",
+                                      "batch_normalization_5/moving_variance:0=layer9.running_var"}));
 }
 
 TEST(KerasLayout, TransposesKernels) {

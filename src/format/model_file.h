@@ -1,10 +1,12 @@
 // Our own model file: one self-describing HDF5 (.h5), docs/formats.md.
 //
-// Weights stand in Keras' save_weights layout and names (conv2d, conv2d_1, ..., batch_normalization, ...; kernels HWIO),
-// attributes hold the cfg text, class names, anchors, input size and training facts. A checkpoint for resuming is the
-// same file with more tensors and attributes under /training. The file ends with a 16-byte trailer behind HDF5's end of
-// file ("YOLOV3C1", length check, CRC-32C of all before), verified before HDF5 parses a byte.
-// Errors: a truncated, foreign, hostile or damaged file is refused, saying what it is instead where that can be told.
+// Weights stand in Keras' save_weights layout and names (conv2d, conv2d_1, ..., batch_normalization, ...; kernels
+// HWIO), attributes hold the cfg text, class names, anchors, input size and training facts. A checkpoint to resume is
+// the same file with more tensors and values under /training. The file ends with a 16-byte trailer behind HDF5's end of
+// file ("YOLOV3C1", length check, CRC-32C of all before; format/sealed_file.h), verified before HDF5 parses a byte.
+// Errors: a truncated, foreign, hostile or damaged file is refused, saying what it is instead where that can be told. A
+// save that fails (a full disk) leaves what stood at `path`, and no other file. The same model gives the same bytes.
+// Threads: any; HDF5 work happens one after the other.
 #pragma once
 
 #include <filesystem>
@@ -20,11 +22,11 @@ namespace yolov3 {
 struct Model {
   NetworkSpec spec;
   Weights weights;
-  std::vector<std::string> names;             // of the classes
-  std::map<std::string, std::string> facts;   // "epoch", "mAP_0.5", "data", "program": free text for people
+  std::vector<std::string> names;            // of the classes
+  std::map<std::string, std::string> facts;  // "epoch", "mAP_0.5", "data", "program": free text for people
 };
 
-// What training needs to go on. Tensors are float32, or raw bytes for what is not.
+// What training needs to go on. Names may have '/' between parts, none empty or "."; values hold no zero byte.
 struct TrainingState {
   std::map<std::string, Tensor> tensors;      // "adam/exp_avg/layer3.kernel", ...
   std::map<std::string, std::string> values;  // step, epoch, best, options as TOML, ...

@@ -5,6 +5,10 @@
 #include <cstring>
 #include <fstream>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include "base/files.h"
 #include "base/rng.h"
 #include "format/hdf5_file.h"
@@ -135,8 +139,9 @@ TEST_F(HostileFile, AnyFlippedBitIsSeen) {
 TEST_F(HostileFile, AddedOrMovedBytes) {
   EXPECT_SAYS(message_of(whole_ + "x"), "missing or damaged");
   EXPECT_SAYS(message_of(whole_ + whole_), "damaged");
-  EXPECT_SAYS(message_of(whole_.substr(0, whole_.size() - 16) + std::string(16, '\0') + whole_.substr(whole_.size() - 16)),
-              "damaged");
+  EXPECT_SAYS(
+      message_of(whole_.substr(0, whole_.size() - 16) + std::string(16, '\0') + whole_.substr(whole_.size() - 16)),
+      "damaged");
 }
 
 TEST_F(HostileFile, RandomBytes) {
@@ -152,11 +157,18 @@ TEST_F(HostileFile, RandomBytes) {
 
 // Random changes under a right seal: whatever HDF5 makes of them, an answer or an Error, nothing else.
 TEST_F(HostileFile, RandomChangesUnderARightSeal) {
+#ifdef __SANITIZE_ADDRESS__
+  // HDF5 1.10 itself leaks when it gives up on some of these; without its free lists all of it is allocated here.
+  H5garbage_collect();
+  H5set_free_list_limits(0, 0, 0, 0, 0, 0);
+  const __lsan::ScopedDisabler disabler;
+#endif
   Rng rng(9);
   for (int i = 0; i < 300; ++i) {
     std::string bytes = whole_.substr(0, whole_.size() - kSealSize);
     for (int64_t k = rng.integer(1, 4); k > 0; --k) {
-      bytes[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(bytes.size()) - 1))] = static_cast<char>(rng.next());
+      bytes[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(bytes.size()) - 1))] =
+          static_cast<char>(rng.next());
     }
     std::ofstream(path_, std::ios::binary | std::ios::trunc).write(bytes.data(), static_cast<long>(bytes.size()));
     {
@@ -220,8 +232,7 @@ TEST_F(HostileFile, DataSetsThatLie) {
                      H5Pset_deflate(p, 6);
                    }),
               "contiguous");
-  EXPECT_SAYS(with(kKernel, f32, {3, 3, 3, 4},
-                   [](hid_t p) { H5Pset_external(p, "/etc/passwd", 0, H5F_UNLIMITED); }),
+  EXPECT_SAYS(with(kKernel, f32, {3, 3, 3, 4}, [](hid_t p) { H5Pset_external(p, "/etc/passwd", 0, H5F_UNLIMITED); }),
               "inside the file");
   EXPECT_SAYS(with(kMoment, f32, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}), "at most 8 dimensions");
   EXPECT_SAYS(with(kMoment, f32, {hsize_t{1} << 62, hsize_t{1} << 62, 0}), "");
@@ -259,7 +270,8 @@ TEST_F(HostileFile, AttributesThatLie) {
   const auto with_text = [&](const char* name, const std::string& text) {
     return message_of_change([&](hid_t file) { set_text(file, name, text); });
   };
-  EXPECT_SAYS(message_of_change([](hid_t file) { H5Adelete(file, "yolov3_cfg"); }), "yolov3_cfg: expected this attribute");
+  EXPECT_SAYS(message_of_change([](hid_t file) { H5Adelete(file, "yolov3_cfg"); }),
+              "yolov3_cfg: expected this attribute");
   EXPECT_SAYS(with_text("yolov3_cfg", "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutionall]\n"), "(yolov3_cfg):5");
   EXPECT_SAYS(with_text("yolov3_cfg", "garbage"), "yolov3_cfg");
   EXPECT_SAYS(with_text("class_names", "one"), "expected 2 names as the network has classes, found 1");

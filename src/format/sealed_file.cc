@@ -76,14 +76,18 @@ bool contains(int descriptor, uint64_t size, std::string_view word, const fs::pa
   return false;
 }
 
-[[noreturn]] void fail_unsealed(int descriptor, uint64_t size, std::string_view head, const fs::path& path) {
+[[noreturn]] void fail_unsealed(int descriptor, uint64_t size, const fs::path& path) {
   if (contains(descriptor, size, "yolov3_cfg", path)) {
-    fail("{}: the checksum at the end is missing or damaged: the file was cut, changed or rewritten by another program; "
-         "take a whole copy", path.string());
+    fail(
+        "{}: the checksum at the end is missing or damaged: the file was cut, changed or rewritten by another program; "
+        "take a whole copy",
+        path.string());
   }
   if (contains(descriptor, size, "layer_names", path) || contains(descriptor, size, "weight_names", path)) {
-    fail("{}: a Keras weights file (.h5) of another program: it says neither the network's structure nor its classes; "
-         "reading those is not part of this version", path.string());
+    fail(
+        "{}: a Keras weights file (.h5) of another program: it says neither the network's structure nor its classes; "
+        "reading those is not part of this version",
+        path.string());
   }
   fail("{}: an HDF5 file, but not a model of this program (no checksum at its end)", path.string());
 }
@@ -111,10 +115,11 @@ void seal(int descriptor, uint64_t size, const fs::path& path) {
   append_little_endian(trailer, crc32c(trailer, checksum_of(descriptor, size, path)));
   size_t done = 0;
   while (done < trailer.size()) {
-    const ssize_t put = ::pwrite(descriptor, trailer.data() + done, trailer.size() - done,
-                                 static_cast<off_t>(size + done));
+    const ssize_t put =
+        ::pwrite(descriptor, trailer.data() + done, trailer.size() - done, static_cast<off_t>(size + done));
     if (put < 0 && errno == EINTR) continue;
-    check(put >= 0, "{}: cannot write: {}", path.string(), std::strerror(errno));
+    check(put >= 0, "{}: cannot write: {}{}", path.string(), std::strerror(errno),
+          errno == ENOSPC || errno == EDQUOT ? "; free some space or write elsewhere" : "");
     done += static_cast<size_t>(put);
   }
 }
@@ -143,7 +148,7 @@ uint64_t verify_seal(int descriptor, const fs::path& path) {
   if (!trailer.starts_with(kMagic)) {
     // Only 48 bytes and more can say where they end.
     check(head.size() >= 48, "{}: truncated: ends after {} bytes", path.string(), size);
-    fail_unsealed(descriptor, size, head, path);
+    fail_unsealed(descriptor, size, path);
   }
   const uint64_t length = size - kSealSize;
   check(little_endian(trailer.data() + 8, 4) == static_cast<uint32_t>(length),
@@ -172,7 +177,9 @@ std::string describe_foreign(std::string_view head) {
   if (byte(0) == 0x80 && byte(1) >= 2 && byte(1) <= 5) return "a Python pickle, as old PyTorch (.pt) writes";
   if (byte(0) == 0x1f && byte(1) == 0x8b) return "a gzip archive; unpack it first";
   if (head.starts_with("\x89PNG") || head.starts_with("\xff\xd8\xff")) return "a picture";
-  if (head.starts_with("\x7f" "ELF")) return "a program";
+  if (head.starts_with("\x7f"
+                       "ELF"))
+    return "a program";
   if (byte(0) == 0x08 && byte(1) <= 0x10 && (byte(2) == 0x12 || byte(2) == 0x1a || byte(2) == 0x3a)) {
     return "an ONNX model; exporting to ONNX is one-way";
   }

@@ -39,14 +39,14 @@ class TemporaryFolder {
 // Two heads, batch norm and bias, a skip and a join: every way in which a parameter is stored.
 inline NetworkSpec small_network() {
   NetworkBuilder net({3, 32, 64});
-  net.conv(4, 3).conv(8, 3, 2);                                       // 0, 1
-  net.conv(4, 1).conv(8, 3).shortcut(1);                              // 2, 3, 4
-  net.conv(8, 3, 2);                                                  // 5
-  net.conv(2 * 7, 1, 1, Activation::linear, false);                   // 6
-  net.yolo({{4, 5}, {8, 9}, {16, 17}, {30, 31}}, {2, 3}, 2);          // 7
-  net.route({5}).conv(4, 1).upsample().route({10, 4}).conv(6, 3);     // 8 - 12
-  net.conv(2 * 7, 1, 1, Activation::linear, false);                   // 13
-  net.yolo({{4, 5}, {8, 9}, {16, 17}, {30, 31}}, {0, 1}, 2);          // 14
+  net.conv(4, 3).conv(8, 3, 2);                                    // 0, 1
+  net.conv(4, 1).conv(8, 3).shortcut(1);                           // 2, 3, 4
+  net.conv(8, 3, 2);                                               // 5
+  net.conv(2 * 7, 1, 1, Activation::linear, false);                // 6
+  net.yolo({{4, 5}, {8, 9}, {16, 17}, {30, 31}}, {2, 3}, 2);       // 7
+  net.route({5}).conv(4, 1).upsample().route({10, 4}).conv(6, 3);  // 8 - 12
+  net.conv(2 * 7, 1, 1, Activation::linear, false);                // 13
+  net.yolo({{4, 5}, {8, 9}, {16, 17}, {30, 31}}, {0, 1}, 2);       // 14
   return net.build();
 }
 

@@ -1,4 +1,4 @@
-// Numbers inside a file's bytes, little or big endian. Anything that lies outside reads as 0: ask has() where 0 would lie.
+// Numbers inside a file's bytes, little or big endian. Anything outside reads as 0: ask has() where 0 would mislead.
 #pragma once
 
 #include <cstdint>

@@ -99,7 +99,8 @@ class TiffDirectory {
  public:
   TiffDirectory(std::string_view bytes, const std::string& name) : in_(bytes, bytes[0] == 'I'), name_(name) {
     const uint64_t directory = in_.u32(4), entries = in_.u16(directory);
-    check(in_.has(directory, 2 + 12 * entries) && entries > 0, "{}: truncated TIFF: no directory inside the file", name);
+    check(in_.has(directory, 2 + 12 * entries) && entries > 0, "{}: truncated TIFF: no directory inside the file",
+          name);
     for (uint64_t i = 0; i < entries; ++i) {
       const uint64_t entry = directory + 2 + 12 * i;
       entries_.emplace(in_.u16(entry), entry);
@@ -126,7 +127,8 @@ class TiffDirectory {
   // Every strip or tile lies inside the file.
   void check_data(uint32_t offsets_tag, uint32_t counts_tag) const {
     const auto offsets = numbers(offsets_tag), counts = numbers(counts_tag);
-    check(offsets.size() == counts.size(), "{}: corrupt TIFF: {} data offsets, {} sizes", name_, offsets.size(), counts.size());
+    check(offsets.size() == counts.size(), "{}: corrupt TIFF: {} data offsets, {} sizes", name_, offsets.size(),
+          counts.size());
     for (size_t i = 0; i < offsets.size(); ++i)
       check(in_.has(offsets[i], counts[i]), "{}: truncated TIFF: the file ends before its picture does", name_);
   }

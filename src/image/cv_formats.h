@@ -1,8 +1,9 @@
 // BMP, WebP and TIFF through OpenCV, with what OpenCV leaves out done here: the size in the header is checked before
 // anything is allocated, kinds that it would read wrongly are refused by name, EXIF orientation of WebP is applied.
 //
-// TIFF: 8 bits of any photometric kind (an alpha that is not premultiplied is multiplied in by libtiff), 16 bits of grey
-// and RGB; the first page. Damage inside a compressed TIFF strip is not always noticed: libtiff carries on after it.
+// TIFF: 8 bits of any photometric kind (an alpha that is not premultiplied is multiplied in by libtiff), 16 bits of
+// grey and RGB; the first page. Missing data is an Error; damage inside a compressed (LZW, deflate) strip goes unnoticed,
+// because OpenCV lets libtiff carry on after it.
 // Threads: any.
 #pragma once
 

@@ -38,7 +38,9 @@ std::string class_name(int class_id, const std::vector<std::string>& names) {
   return fmt::format("class {}", class_id);
 }
 
-int line_width(const Image& image) { return std::max(1, static_cast<int>(std::lround((image.width + image.height) / 500.0))); }
+int line_width(const Image& image) {
+  return std::max(1, static_cast<int>(std::lround((image.width + image.height) / 500.0)));
+}
 
 void draw_dashed(cv::Mat& mat, cv::Point from, cv::Point to, const cv::Scalar& color, int width) {
   const double length = std::hypot(to.x - from.x, to.y - from.y), dash = 4.0 * width + 4;
@@ -92,8 +94,8 @@ Plate measure(const Image& image, const std::string& text) {
   return plate;
 }
 
-// Tried in turn: on the box's top edge, inside its top, under its bottom, inside its bottom; each at the left and at the
-// right end. The first free place wins, else the one that covers the least of earlier labels.
+// Tried in turn: on the box's top edge, inside its top, under its bottom, inside its bottom; each at the left and at
+// the right end. The first free place wins, else the one that covers the least of earlier labels.
 cv::Rect place(const Image& image, const Mark& mark, cv::Size size, const std::vector<cv::Rect>& taken) {
   const Box box = clip(mark.box, static_cast<float>(image.width), static_cast<float>(image.height));
   const int left = cvFloor(box.x0), right = cvCeil(box.x1) - size.width, top = cvFloor(box.y0), bottom = cvCeil(box.y1);
@@ -102,7 +104,8 @@ cv::Rect place(const Image& image, const Mark& mark, cv::Size size, const std::v
   for (int y : {top - size.height, top, bottom, bottom - size.height}) {
     for (int x : {left, right}) {
       cv::Rect rect({std::clamp(x, 0, std::max(0, image.width - size.width)),
-                     std::clamp(y, 0, std::max(0, image.height - size.height))}, size);
+                     std::clamp(y, 0, std::max(0, image.height - size.height))},
+                    size);
       int covered = 0;
       for (const cv::Rect& other : taken) covered += (rect & other).area();
       if (least < 0 || covered < least) {
@@ -121,8 +124,8 @@ void draw_label(Image& image, const Mark& mark, std::vector<cv::Rect>& taken) {
   const cv::Rect rect = place(image, mark, plate.size, taken);
   taken.push_back(rect);
   cv::rectangle(mat, rect, scalar(mark.color), cv::FILLED);
-  cv::putText(mat, mark.text, rect.tl() + plate.text_at, kFont, plate.scale, scalar(text_color(mark.color)), plate.thickness,
-              cv::LINE_AA);
+  cv::putText(mat, mark.text, rect.tl() + plate.text_at, kFont, plate.scale, scalar(text_color(mark.color)),
+              plate.thickness, cv::LINE_AA);
 }
 
 // Marks come most important first: their labels choose first and lie on top.
@@ -143,7 +146,8 @@ Color class_color(int class_id) {
   // Neighbours on the colour circle never follow each other; every full turn changes strength and brightness.
   const unsigned k = static_cast<unsigned>(class_id);
   const double hue = std::fmod(0.58 + 0.6180339887498949 * k, 1.0) * 6;
-  static constexpr std::array<std::array<double, 2>, 4> kTones = {{{0.85, 0.95}, {0.55, 1.0}, {1.0, 0.68}, {0.45, 0.78}}};
+  static constexpr std::array<std::array<double, 2>, 4> kTones = {
+      {{0.85, 0.95}, {0.55, 1.0}, {1.0, 0.68}, {0.45, 0.78}}};
   const auto [strength, light] = kTones[k / 7 % kTones.size()];
   const auto channel = [&, s = strength, v = light](double shift) {
     const double t = std::fmod(hue + shift, 6.0);
@@ -155,30 +159,38 @@ Color class_color(int class_id) {
 
 void draw_detections(Image& image, const std::vector<Detection>& detections, const std::vector<std::string>& names) {
   std::vector<Detection> sorted = detections;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const Detection& a, const Detection& b) { return a.score > b.score; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Detection& a, const Detection& b) { return a.score > b.score; });
   std::vector<Mark> marks;
   for (const Detection& d : sorted)
-    marks.push_back({d.box, fmt::format("{} {:.0f}%", class_name(d.class_id, names), 100 * d.score), class_color(d.class_id), false});
+    marks.push_back({d.box, fmt::format("{} {:.0f}%", class_name(d.class_id, names), 100 * d.score),
+                     class_color(d.class_id), false});
   draw_marks(image, std::move(marks));
 }
 
 void draw_annotations(Image& image, const std::vector<Annotation>& annotations, const std::vector<std::string>& names) {
   std::vector<Mark> marks;
   for (const Annotation& a : annotations)
-    marks.push_back({a.box, class_name(a.class_id, names) + (a.crowd ? " (crowd)" : a.difficult ? " (difficult)" : ""),
+    marks.push_back({a.box,
+                     class_name(a.class_id, names) + (a.crowd       ? " (crowd)"
+                                                      : a.difficult ? " (difficult)"
+                                                                    : ""),
                      class_color(a.class_id), a.crowd || a.difficult});
   // Small boxes last to be covered: they have the least room of their own.
-  std::stable_sort(marks.begin(), marks.end(), [](const Mark& a, const Mark& b) { return a.box.area() < b.box.area(); });
+  std::stable_sort(marks.begin(), marks.end(),
+                   [](const Mark& a, const Mark& b) { return a.box.area() < b.box.area(); });
   draw_marks(image, std::move(marks));
 }
 
 Image make_grid(const std::vector<Image>& images, int columns, int cell_px) {
-  check(columns > 0 && cell_px > 0 && columns * int64_t{cell_px} <= 65500, "a grid of {} columns of {} px", columns, cell_px);
+  check(columns > 0 && cell_px > 0 && columns * int64_t{cell_px} <= 65500, "a grid of {} columns of {} px", columns,
+        cell_px);
   if (images.empty()) return {};
   const int count = static_cast<int>(images.size()), gap = std::max(1, cell_px / 100);
   columns = std::min(columns, count);
   const int rows = (count + columns - 1) / columns;
-  check((rows * int64_t{cell_px} + rows * gap) <= 65500, "a grid of {} rows of {} px is too tall; use more columns", rows, cell_px);
+  check((rows * int64_t{cell_px} + rows * gap) <= 65500, "a grid of {} rows of {} px is too tall; use more columns",
+        rows, cell_px);
   Image grid(columns * cell_px + (columns - 1) * gap, rows * cell_px + (rows - 1) * gap, 48);
   cv::Mat target = view(grid);
   for (int i = 0; i < count; ++i) {
@@ -186,7 +198,8 @@ Image make_grid(const std::vector<Image>& images, int columns, int cell_px) {
     if (copy.empty()) continue;
     const double scale = std::min(double(cell_px) / copy.width, double(cell_px) / copy.height);
     const int w = std::max(1, cvRound(copy.width * scale)), h = std::max(1, cvRound(copy.height * scale));
-    const int x = i % columns * (cell_px + gap) + (cell_px - w) / 2, y = i / columns * (cell_px + gap) + (cell_px - h) / 2;
+    const int x = i % columns * (cell_px + gap) + (cell_px - w) / 2,
+              y = i / columns * (cell_px + gap) + (cell_px - h) / 2;
     cv::resize(view(copy), target(cv::Rect(x, y, w, h)), {w, h}, 0, 0, scale < 1 ? cv::INTER_AREA : cv::INTER_LINEAR);
   }
   return grid;

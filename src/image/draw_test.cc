@@ -42,7 +42,8 @@ TEST(Draw, FrameLiesOnTheBoxAndInsideStaysFree) {
   EXPECT_EQ(at(image, 102, 117), class_color(0));  // the plate stands on the top edge
   int text = 0;
   for (int x = 100; x < 200; ++x)
-    for (int y = 100; y < 118; ++y) text += at(image, x, y) != class_color(0) && at(image, x, y) != Color{100, 100, 100};
+    for (int y = 100; y < 118; ++y)
+      text += at(image, x, y) != class_color(0) && at(image, x, y) != Color{100, 100, 100};
   EXPECT_GT(text, 40);
 }
 
@@ -71,7 +72,10 @@ TEST(Draw, AnyBoxAnyPicture) {
   Rng rng(1);
   std::vector<Detection> many;
   for (int i = 0; i < 300; ++i)
-    many.push_back({{float(rng.uniform(-50, 600)), float(rng.uniform(-50, 600)), float(rng.uniform(-50, 600)), float(rng.uniform(-50, 600))}, i, 0.5f});
+    many.push_back({{float(rng.uniform(-50, 600)), float(rng.uniform(-50, 600)), float(rng.uniform(-50, 600)),
+                     float(rng.uniform(-50, 600))},
+                    i,
+                    0.5f});
   Image crowded(500, 400);
   draw_detections(crowded, many, {});
 }

@@ -5,9 +5,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "image/letterbox.h"
 #include "image/load.h"
 #include "image/test_pictures.h"
 
@@ -79,18 +82,30 @@ TEST(HardImages, EachFileIsThePictureOrTheDefectThatItIs) {
       EXPECT_EQ(loaded.image.width, want->second.width);
       EXPECT_EQ(loaded.image.height, want->second.height);
     } catch (const Error& error) {
-      EXPECT_TRUE(std::string(error.what()).starts_with(path.string() + ": " + want->second.error) && *want->second.error) << error.what();
+      EXPECT_TRUE(std::string(error.what()).starts_with(path.string() + ": " + want->second.error) &&
+                  *want->second.error)
+          << error.what();
     }
   }
   RecordProperty("files", seen);
 }
 
+// Copies 6 and 8 were turned and compressed once more by their author: as whole pictures they differ from copy 1 by
+// 3.70 and 3.34 whatever decodes them (OpenCV's pixels are ours, checked here), at the network's input by under 2.
 TEST(HardImages, ExifCopiesAgree) {
   if (!fs::exists(folder() / "exif_orient1_landscape.jpg")) GTEST_SKIP() << "no hard images in " << folder();
   const Image want = load_image(folder() / "exif_orient1_landscape.jpg").image;
-  for (const char* name : {"exif_orient3_landscape.jpg", "exif_orient6_landscape.jpg", "exif_orient8_landscape.jpg"}) {
-    if (!fs::exists(folder() / name)) continue;
-    EXPECT_LT(test::mean_difference(load_image(folder() / name).image, want), 3) << name;
+  const Letterbox box = make_letterbox(want.width, want.height, 416, 416);
+  for (const auto& [name, whole_limit] : std::map<std::string, double>{{"3", 3}, {"6", 4}, {"8", 4}}) {
+    const fs::path path = folder() / ("exif_orient" + name + "_landscape.jpg");
+    if (!fs::exists(path)) continue;
+    const Image got = load_image(path).image;
+    EXPECT_LT(test::mean_difference(got, want), whole_limit) << path;
+    EXPECT_LT(test::mean_difference(apply_letterbox(got, box), apply_letterbox(want, box)), 3) << path;
+    cv::Mat other = cv::imread(path.string());  // applies EXIF, gives BGR
+    cv::cvtColor(other, other, cv::COLOR_BGR2RGB);
+    ASSERT_EQ(other.cols, got.width);
+    EXPECT_TRUE(std::equal(got.rgb.begin(), got.rgb.end(), other.data)) << path;
   }
 }
 
@@ -112,7 +127,10 @@ TEST(HardImages, ReducedDecodeIsTheSamePicture) {
   for (int y = 0; y < 756; ++y)
     for (int x = 0; x < 1134; ++x)
       for (int c = 0; c < 3; ++c)
-        mean.pixel(x, y)[c] = static_cast<uint8_t>((full.pixel(2 * x, 2 * y)[c] + full.pixel(2 * x + 1, 2 * y)[c] + full.pixel(2 * x, 2 * y + 1)[c] + full.pixel(2 * x + 1, 2 * y + 1)[c] + 2) / 4);
+        mean.pixel(x, y)[c] =
+            static_cast<uint8_t>((full.pixel(2 * x, 2 * y)[c] + full.pixel(2 * x + 1, 2 * y)[c] +
+                                  full.pixel(2 * x, 2 * y + 1)[c] + full.pixel(2 * x + 1, 2 * y + 1)[c] + 2) /
+                                 4);
   EXPECT_LT(test::mean_difference(half.image, mean), 3);
 }
 

@@ -15,7 +15,9 @@ struct Image {
       : width(w), height(h), rgb(static_cast<size_t>(w) * static_cast<size_t>(h) * 3, value) {}
 
   bool empty() const { return rgb.empty(); }
-  uint8_t* pixel(int x, int y) { return rgb.data() + 3 * (static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x)); }
+  uint8_t* pixel(int x, int y) {
+    return rgb.data() + 3 * (static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x));
+  }
   const uint8_t* pixel(int x, int y) const {
     return rgb.data() + 3 * (static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x));
   }

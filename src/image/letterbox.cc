@@ -23,7 +23,8 @@ int round_half_even(double value) {
 
 void check_sides(int image_width, int image_height, int net_width, int net_height) {
   check(image_width > 0 && image_height > 0 && net_width > 0 && net_height > 0,
-        "cannot fit a picture of {} x {} pixels into an input of {} x {}", image_width, image_height, net_width, net_height);
+        "cannot fit a picture of {} x {} pixels into an input of {} x {}", image_width, image_height, net_width,
+        net_height);
 }
 
 // Bilinear in fixed point, so that every CPU gives the same bytes. A sample lies between source pixels `first` and
@@ -55,7 +56,8 @@ void blend_columns(const uint8_t* row, int width, const std::vector<Tap>& taps, 
       int32_t a4, b4;
       std::memcpy(&a4, a, 4);
       std::memcpy(&b4, b, 4);
-      const __m128i pairs = _mm_unpacklo_epi8(_mm_unpacklo_epi8(_mm_cvtsi32_si128(a4), _mm_cvtsi32_si128(b4)), _mm_setzero_si128());
+      const __m128i pairs =
+          _mm_unpacklo_epi8(_mm_unpacklo_epi8(_mm_cvtsi32_si128(a4), _mm_cvtsi32_si128(b4)), _mm_setzero_si128());
       const __m128i weights = _mm_set1_epi32(tap.weight_second << 16 | tap.weight_first);
       _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm_madd_epi16(pairs, weights));
       out += 3;
@@ -68,8 +70,8 @@ void blend_columns(const uint8_t* row, int width, const std::vector<Tap>& taps, 
 
 using BlendRows = void (*)(const int32_t*, const int32_t*, int, int, uint8_t*, size_t);
 
-inline __attribute__((always_inline)) void blend_rows_body(const int32_t* a, const int32_t* b, int weight_a, int weight_b,
-                                                           uint8_t* out, size_t count) {
+inline __attribute__((always_inline)) void blend_rows_body(const int32_t* a, const int32_t* b, int weight_a,
+                                                           int weight_b, uint8_t* out, size_t count) {
   for (size_t i = 0; i < count; ++i)
     out[i] = static_cast<uint8_t>((a[i] * weight_a + b[i] * weight_b + (1 << (2 * kBits - 1))) >> (2 * kBits));
 }
@@ -89,7 +91,9 @@ inline __attribute__((always_inline)) void split_body(const uint8_t* rgb, float*
 
 using Split = void (*)(const uint8_t*, float*, size_t, size_t);
 
-void split_plain(const uint8_t* rgb, float* planes, size_t plane, size_t count) { split_body(rgb, planes, plane, count); }
+void split_plain(const uint8_t* rgb, float* planes, size_t plane, size_t count) {
+  split_body(rgb, planes, plane, count);
+}
 
 #ifdef __x86_64__
 __attribute__((target("avx2"))) void blend_rows_avx2(const int32_t* a, const int32_t* b, int weight_a, int weight_b,
@@ -171,7 +175,8 @@ Image apply_letterbox(const Image& image, const Letterbox& letterbox) {
   Image out(letterbox.net_width, letterbox.net_height, kPadGrey);
   if (image.width == letterbox.resized_width && image.height == letterbox.resized_height) {
     for (int y = 0; y < image.height; ++y)
-      std::memcpy(out.pixel(letterbox.pad_x, letterbox.pad_y + y), image.pixel(0, y), 3 * static_cast<size_t>(image.width));
+      std::memcpy(out.pixel(letterbox.pad_x, letterbox.pad_y + y), image.pixel(0, y),
+                  3 * static_cast<size_t>(image.width));
   } else {
     resize_into(image, out, letterbox.pad_x, letterbox.pad_y, letterbox.resized_width, letterbox.resized_height);
   }

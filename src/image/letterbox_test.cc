@@ -40,7 +40,8 @@ TEST(Letterbox, Golden) {
   for (; H5Lexists(file, ("letterbox/" + std::to_string(cases)).c_str(), H5P_DEFAULT) > 0; ++cases) {
     SCOPED_TRACE(cases);
     const hid_t group = H5Gopen2(file, ("letterbox/" + std::to_string(cases)).c_str(), H5P_DEFAULT);
-    const int width = static_cast<int>(attribute(group, "width")), height = static_cast<int>(attribute(group, "height"));
+    const int width = static_cast<int>(attribute(group, "width")),
+              height = static_cast<int>(attribute(group, "height"));
     const int side = static_cast<int>(attribute(group, "input_size"));
     const Letterbox box = make_letterbox(width, height, side, side);
     EXPECT_DOUBLE_EQ(box.scale_x, attribute(group, "scale"));
@@ -90,7 +91,8 @@ TEST(Letterbox, ThereAndBack) {
 }
 
 TEST(Letterbox, BilinearByOpenCV) {
-  const int sizes[][4] = {{640, 480, 416, 416}, {37, 91, 416, 320}, {500, 333, 96, 64}, {416, 416, 416, 416}, {1, 1, 32, 32}, {3, 2, 64, 64}};
+  const int sizes[][4] = {{640, 480, 416, 416}, {37, 91, 416, 320}, {500, 333, 96, 64},
+                          {416, 416, 416, 416}, {1, 1, 32, 32},     {3, 2, 64, 64}};
   for (const auto& s : sizes) {
     SCOPED_TRACE(testing::PrintToString(s));
     Rng rng(2);
@@ -99,7 +101,8 @@ TEST(Letterbox, BilinearByOpenCV) {
     const Letterbox box = make_letterbox(s[0], s[1], s[2], s[3]);
     const Image got = apply_letterbox(image, box);
     cv::Mat want(s[3], s[2], CV_8UC3, cv::Scalar(128, 128, 128));
-    cv::resize(cv::Mat(s[1], s[0], CV_8UC3, image.rgb.data()), want(cv::Rect(box.pad_x, box.pad_y, box.resized_width, box.resized_height)),
+    cv::resize(cv::Mat(s[1], s[0], CV_8UC3, image.rgb.data()),
+               want(cv::Rect(box.pad_x, box.pad_y, box.resized_width, box.resized_height)),
                {box.resized_width, box.resized_height}, 0, 0, cv::INTER_LINEAR);
     int worst = 0;
     for (size_t i = 0; i < got.rgb.size(); ++i) worst = std::max(worst, std::abs(got.rgb[i] - want.data[i]));
@@ -118,7 +121,8 @@ TEST(Letterbox, RectangleStaysUnderItsBox) {
   for (int y = letterbox.pad_y; y < letterbox.pad_y + letterbox.resized_height; ++y) {
     for (int x = 0; x < 416; ++x) {
       if (net.pixel(x, y)[0] < 128) continue;
-      x0 = std::min(x0, float(x)), y0 = std::min(y0, float(y)), x1 = std::max(x1, float(x + 1)), y1 = std::max(y1, float(y + 1));
+      x0 = std::min(x0, float(x)), y0 = std::min(y0, float(y)), x1 = std::max(x1, float(x + 1)),
+      y1 = std::max(y1, float(y + 1));
     }
   }
   const Box box_net = net_from_image(letterbox, box_image);
@@ -150,7 +154,9 @@ TEST(Letterbox, Planes) {
   planes_from_image(image, planes.data());
   for (int y = 0; y < 3; ++y)
     for (int x = 0; x < 7; ++x)
-      for (int c = 0; c < 3; ++c) EXPECT_EQ(planes[static_cast<size_t>(c * 21 + y * 7 + x)], static_cast<float>((3 * (7 * y + x) + c) * 4 % 256 + 1) / 255.0f);
+      for (int c = 0; c < 3; ++c)
+        EXPECT_EQ(planes[static_cast<size_t>(c * 21 + y * 7 + x)],
+                  static_cast<float>((3 * (7 * y + x) + c) * 4 % 256 + 1) / 255.0f);
   Image white(2, 1, 255);
   planes_from_image(white, planes.data());
   EXPECT_EQ(planes[0], 1.0f);

@@ -9,8 +9,8 @@
 
 namespace yolov3 {
 
-constexpr int64_t kMaxImageSide = 65500;                   // libjpeg's own limit
-constexpr int64_t kMaxImagePixels = int64_t{1} << 28;      // 768 MB of RGB
+constexpr int64_t kMaxImageSide = 65500;               // libjpeg's own limit
+constexpr int64_t kMaxImagePixels = int64_t{1} << 28;  // 768 MB of RGB
 
 inline void check_image_size(const std::string& name, int64_t width, int64_t height) {
   check(width > 0 && height > 0, "{}: not an image: its header says {} x {} pixels", name, width, height);

@@ -101,7 +101,8 @@ LoadedImage load_image(const std::filesystem::path& path, const LoadOptions& opt
 }
 
 bool has_image_extension(const std::filesystem::path& path) {
-  static constexpr std::array kExtensions = {".bmp", ".jpg", ".jpeg", ".mpo", ".png", ".tif", ".tiff", ".webp", ".ppm", ".pgm"};
+  static constexpr std::array kExtensions = {".bmp", ".jpg",  ".jpeg", ".mpo", ".png",
+                                             ".tif", ".tiff", ".webp", ".ppm", ".pgm"};
   const std::string extension = to_lower(path.extension().string());
   for (const char* known : kExtensions) {
     if (extension == known) return true;

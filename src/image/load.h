@@ -1,7 +1,9 @@
 // Image files to pictures, by one rule for training, evaluation and detection:
-// EXIF orientation is applied; grey, 16-bit, palette, alpha (over black dropped: colour channels as stored) and CMYK/YCCK
-// become 8-bit RGB; a file that is cut short, corrupt or of an unsupported kind is an Error that says so, never a
-// partial picture.
+// EXIF orientation is applied; grey, 16-bit, palette, alpha (dropped: colour channels as stored) and CMYK/YCCK become
+// 8-bit RGB; a file that is cut short, corrupt or of an unsupported kind is an Error that says so, never a partial
+// picture. (One gap, of compressed TIFFs: image/cv_formats.h.) docs/images.md has the details.
+// Errors: "path: reason...", the reasons as listed in docs/images.md.
+// Threads: any.
 #pragma once
 
 #include <filesystem>

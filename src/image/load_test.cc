@@ -17,6 +17,8 @@
 namespace yolov3 {
 namespace {
 
+using test::error_of;
+using test::expect_error;
 using test::JpegKnobs;
 using test::PngKnobs;
 using Rgb = std::array<int, 3>;
@@ -24,20 +26,6 @@ using Rgb = std::array<int, 3>;
 Rgb at(const Image& image, int x, int y) {
   const uint8_t* p = image.pixel(x, y);
   return {p[0], p[1], p[2]};
-}
-
-std::string error_of(std::string_view bytes) {
-  try {
-    decode_image(bytes, "photo.x");
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-void expect_error(std::string_view bytes, const std::string& start) {
-  const std::string message = error_of(bytes);
-  EXPECT_TRUE(message.starts_with("photo.x: " + start)) << "'" << message << "', expected '" << start << "'";
 }
 
 // Four 16x16 blocks: red, green / blue, white; wide enough that JPEG keeps them apart. 48 x 32: the last column grey.
@@ -61,8 +49,9 @@ struct Corners {
   int orientation, width, height;
   char top_left, top_right, bottom_left, bottom_right;
 };
-constexpr Corners kUpright[] = {{1, 48, 32, 'R', 'x', 'B', 'x'}, {2, 48, 32, 'x', 'R', 'x', 'B'}, {3, 48, 32, 'x', 'B', 'x', 'R'},
-                                {4, 48, 32, 'B', 'x', 'R', 'x'}, {5, 32, 48, 'R', 'B', 'x', 'x'}, {6, 32, 48, 'B', 'R', 'x', 'x'},
+constexpr Corners kUpright[] = {{1, 48, 32, 'R', 'x', 'B', 'x'}, {2, 48, 32, 'x', 'R', 'x', 'B'},
+                                {3, 48, 32, 'x', 'B', 'x', 'R'}, {4, 48, 32, 'B', 'x', 'R', 'x'},
+                                {5, 32, 48, 'R', 'B', 'x', 'x'}, {6, 32, 48, 'B', 'R', 'x', 'x'},
                                 {7, 32, 48, 'x', 'x', 'B', 'R'}, {8, 32, 48, 'x', 'x', 'R', 'B'}};
 
 char letter(const Image& image, int x, int y) {
@@ -90,7 +79,28 @@ TEST(Load, ExifOrientationOfJpegAndPng) {
       EXPECT_EQ(loaded.full_width, want.width);
       EXPECT_EQ(loaded.full_height, want.height);
     }
-    expect_corners(decode_image(test::png_file(48, 32, test::rows_of(marked()), {.exif = test::exif_tiff(want.orientation)}), "a.png").image, want);
+    expect_corners(
+        decode_image(test::png_file(48, 32, test::rows_of(marked()), {.exif = test::exif_tiff(want.orientation)}),
+                     "a.png")
+            .image,
+        want);
+  }
+}
+
+TEST(Load, OrientationOfTiffAndWebp) {
+  const Image picture = marked();
+  cv::Mat bgr(32, 48, CV_8UC3);
+  for (int i = 0; i < 48 * 32; ++i)
+    for (int c = 0; c < 3; ++c) bgr.data[3 * i + c] = picture.rgb[static_cast<size_t>(3 * i + 2 - c)];
+  std::vector<uint8_t> data;
+  cv::imencode(".webp", bgr, data, {cv::IMWRITE_WEBP_QUALITY, 101});
+  const std::string webp(data.begin(), data.end());
+  for (const Corners& want : kUpright) {
+    SCOPED_TRACE(want.orientation);
+    expect_corners(decode_image(test::tiff_file(picture, 8, want.orientation), "a.tiff").image, want);
+    expect_corners(decode_image(test::tiff_file(picture, 16, want.orientation), "a.tiff").image, want);
+    expect_corners(decode_image(test::webp_with_exif(webp, 48, 32, test::exif_tiff(want.orientation)), "a.webp").image,
+                   want);
   }
 }
 
@@ -108,20 +118,25 @@ TEST(Load, ImageMagickRawProfileOrientation) {
   std::string text = fmt::format("\nexif\n{:8}\n", tiff.size());
   for (size_t i = 0; i < tiff.size(); ++i)
     text += fmt::format("{:02x}{}", static_cast<unsigned char>(tiff[i]), i % 36 == 35 ? "\n" : "");
-  expect_corners(decode_image(test::png_file(48, 32, test::rows_of(marked()), {.text_key = "Raw profile type exif", .text = text}), "a.png").image,
-                 kUpright[2]);
+  expect_corners(
+      decode_image(test::png_file(48, 32, test::rows_of(marked()), {.text_key = "Raw profile type exif", .text = text}),
+                   "a.png")
+          .image,
+      kUpright[2]);
 }
 
 TEST(Load, DamagedExifIsIgnored) {
   const std::string good = test::exif_app1(6);
   Rng rng(1);
   for (size_t cut = 0; cut < good.size(); ++cut) {
-    const auto image = decode_image(test::jpeg_file(48, 32, marked().rgb, {.app1 = good.substr(0, cut)}), "a.jpg").image;
+    const auto image =
+        decode_image(test::jpeg_file(48, 32, marked().rgb, {.app1 = good.substr(0, cut)}), "a.jpg").image;
     EXPECT_TRUE(image.width == 48 || image.width == 32);
   }
   for (int i = 0; i < 2000; ++i) {
     std::string bad = test::exif_tiff(6);
-    for (int k = 0; k < 4; ++k) bad[static_cast<size_t>(rng.integer(4, static_cast<int64_t>(bad.size()) - 1))] = static_cast<char>(rng.next());
+    for (int k = 0; k < 4; ++k)
+      bad[static_cast<size_t>(rng.integer(4, static_cast<int64_t>(bad.size()) - 1))] = static_cast<char>(rng.next());
     const int orientation = exif_orientation(bad);
     EXPECT_TRUE(orientation >= 1 && orientation <= 8);
   }
@@ -143,7 +158,8 @@ TEST(Load, JpegKindsGiveTheSamePicture) {
 
 TEST(Load, GreyJpegIsReplicated) {
   std::vector<uint8_t> grey(16 * 16, 77);
-  const Image image = decode_image(test::jpeg_file(16, 16, grey, {.input = JCS_GRAYSCALE, .stored = JCS_GRAYSCALE}), "g.jpg").image;
+  const Image image =
+      decode_image(test::jpeg_file(16, 16, grey, {.input = JCS_GRAYSCALE, .stored = JCS_GRAYSCALE}), "g.jpg").image;
   EXPECT_EQ(at(image, 8, 8), (Rgb{77, 77, 77}));
 }
 
@@ -157,7 +173,8 @@ TEST(Load, CmykAndYcck) {
   const auto near = [](const Rgb& got, const Rgb& want) {
     for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(got[i], want[i], 3);
   };
-  const JpegKnobs adobe{.input = JCS_CMYK, .stored = JCS_CMYK, .adobe = true}, plain{.input = JCS_CMYK, .stored = JCS_CMYK};
+  const JpegKnobs adobe{.input = JCS_CMYK, .stored = JCS_CMYK, .adobe = true},
+      plain{.input = JCS_CMYK, .stored = JCS_CMYK};
   const JpegKnobs ycck{.input = JCS_CMYK, .stored = JCS_YCCK};
   near(at(decode_image(test::jpeg_file(16, 16, samples(0, 255, 255, 255), adobe), "c.jpg").image, 5, 5), {0, 255, 255});
   near(at(decode_image(test::jpeg_file(16, 16, samples(0, 255, 255, 255), ycck), "c.jpg").image, 5, 5), {0, 255, 255});
@@ -175,12 +192,13 @@ TEST(Load, ReducedJpegOnlyWhereTwiceTheNetworkRemains) {
     return std::pair(l.image.width, l.image.height);
   };
   EXPECT_EQ(size_at(0, 0), std::pair(640, 480));
-  EXPECT_EQ(size_at(121, 121), std::pair(640, 480));   // 240 < 242
+  EXPECT_EQ(size_at(121, 121), std::pair(640, 480));  // 240 < 242
   EXPECT_EQ(size_at(120, 120), std::pair(320, 240));
   EXPECT_EQ(size_at(60, 60), std::pair(160, 120));
   EXPECT_EQ(size_at(30, 30), std::pair(80, 60));
   EXPECT_EQ(size_at(8, 8), std::pair(80, 60));
-  const auto turned = decode_image(test::jpeg_file(640, 480, picture.rgb, {.app1 = test::exif_app1(6)}), "a.jpg", {120, 160});
+  const auto turned =
+      decode_image(test::jpeg_file(640, 480, picture.rgb, {.app1 = test::exif_app1(6)}), "a.jpg", {120, 160});
   EXPECT_EQ(std::pair(turned.full_width, turned.full_height), std::pair(480, 640));
   EXPECT_EQ(std::pair(turned.image.width, turned.image.height), std::pair(240, 320));
 
@@ -190,14 +208,17 @@ TEST(Load, ReducedJpegOnlyWhereTwiceTheNetworkRemains) {
   for (int y = 0; y < 240; ++y)
     for (int x = 0; x < 320; ++x)
       for (int c = 0; c < 3; ++c)
-        mean.pixel(x, y)[c] = static_cast<uint8_t>((picture.pixel(2 * x, 2 * y)[c] + picture.pixel(2 * x + 1, 2 * y)[c] +
-                                                    picture.pixel(2 * x, 2 * y + 1)[c] + picture.pixel(2 * x + 1, 2 * y + 1)[c] + 2) / 4);
+        mean.pixel(x, y)[c] =
+            static_cast<uint8_t>((picture.pixel(2 * x, 2 * y)[c] + picture.pixel(2 * x + 1, 2 * y)[c] +
+                                  picture.pixel(2 * x, 2 * y + 1)[c] + picture.pixel(2 * x + 1, 2 * y + 1)[c] + 2) /
+                                 4);
   EXPECT_LT(test::mean_difference(half, mean), 2);
 }
 
 TEST(Load, MissingEoiOnlyIsReadStraightButNotProgressive) {
   const Image want = marked();
-  const std::string plain = test::jpeg_file(48, 32, want.rgb), progressive = test::jpeg_file(48, 32, want.rgb, {.progressive = true});
+  const std::string plain = test::jpeg_file(48, 32, want.rgb),
+                    progressive = test::jpeg_file(48, 32, want.rgb, {.progressive = true});
   EXPECT_EQ(decode_image(plain.substr(0, plain.size() - 2), "a.jpg").image, decode_image(plain, "a.jpg").image);
   expect_error(progressive.substr(0, progressive.size() - 2), "truncated JPEG");
   EXPECT_EQ(decode_image(plain + "trailing bytes", "a.jpg").image, decode_image(plain, "a.jpg").image);
@@ -214,61 +235,42 @@ TEST(Load, UnsupportedJpegs) {
 }
 
 TEST(Load, PngKinds) {
-  // 16 bits: value / 257 rounded. 0x807F / 257 = 128.0 - ... by hand: 32895 / 257 = 127.996 -> 128; 0x8000 / 257 = 127.502 -> 128;
-  // 0x7FFF / 257 = 127.498 -> 127.
+  // 16 bits: value / 257 rounded. By hand: 0x807F is 127.996, 0x8000 is 127.502, 0x7FFF is 127.498.
   const std::vector<uint8_t> row16 = {0x80, 0x7F, 0x80, 0x00, 0x7F, 0xFF};
   EXPECT_EQ(at(decode_image(test::png_file(1, 1, {row16}, {.depth = 16}), "a.png").image, 0, 0), (Rgb{128, 128, 127}));
   // Alpha is dropped: colour as stored, even where it is fully transparent.
-  EXPECT_EQ(at(decode_image(test::png_file(1, 1, {{10, 20, 30, 0}}, {.color = PNG_COLOR_TYPE_RGB_ALPHA}), "a.png").image, 0, 0), (Rgb{10, 20, 30}));
-  EXPECT_EQ(at(decode_image(test::png_file(1, 1, {{40, 7}}, {.color = PNG_COLOR_TYPE_GRAY_ALPHA}), "a.png").image, 0, 0), (Rgb{40, 40, 40}));
-  EXPECT_EQ(at(decode_image(test::png_file(1, 1, {{0xFF, 0xFF, 0, 0}}, {.depth = 16, .color = PNG_COLOR_TYPE_GRAY_ALPHA}), "a.png").image, 0, 0), (Rgb{255, 255, 255}));
+  EXPECT_EQ(
+      at(decode_image(test::png_file(1, 1, {{10, 20, 30, 0}}, {.color = PNG_COLOR_TYPE_RGB_ALPHA}), "a.png").image, 0,
+         0),
+      (Rgb{10, 20, 30}));
+  EXPECT_EQ(
+      at(decode_image(test::png_file(1, 1, {{40, 7}}, {.color = PNG_COLOR_TYPE_GRAY_ALPHA}), "a.png").image, 0, 0),
+      (Rgb{40, 40, 40}));
+  EXPECT_EQ(
+      at(decode_image(test::png_file(1, 1, {{0xFF, 0xFF, 0, 0}}, {.depth = 16, .color = PNG_COLOR_TYPE_GRAY_ALPHA}),
+                      "a.png")
+             .image,
+         0, 0),
+      (Rgb{255, 255, 255}));
   // One bit grey: 1010....
-  const Image bits = decode_image(test::png_file(4, 1, {{0xA0}}, {.depth = 1, .color = PNG_COLOR_TYPE_GRAY}), "a.png").image;
+  const Image bits =
+      decode_image(test::png_file(4, 1, {{0xA0}}, {.depth = 1, .color = PNG_COLOR_TYPE_GRAY}), "a.png").image;
   EXPECT_EQ(at(bits, 0, 0), (Rgb{255, 255, 255}));
   EXPECT_EQ(at(bits, 1, 0), (Rgb{0, 0, 0}));
   // Palette of 4 bits, one entry transparent: indices 1, 0.
-  const Image palette = decode_image(test::png_file(2, 1, {{0x10}}, {.depth = 4, .color = PNG_COLOR_TYPE_PALETTE, .palette = {{1, 2, 3}, {200, 100, 50}}, .palette_alpha = {255, 0}}), "a.png").image;
+  const Image palette = decode_image(test::png_file(2, 1, {{0x10}},
+                                                    {.depth = 4,
+                                                     .color = PNG_COLOR_TYPE_PALETTE,
+                                                     .palette = {{1, 2, 3}, {200, 100, 50}},
+                                                     .palette_alpha = {255, 0}}),
+                                     "a.png")
+                            .image;
   EXPECT_EQ(at(palette, 0, 0), (Rgb{200, 100, 50}));
   EXPECT_EQ(at(palette, 1, 0), (Rgb{1, 2, 3}));
   const Image picture = test::smooth_picture(37, 23);
-  EXPECT_EQ(decode_image(test::png_file(37, 23, test::rows_of(picture), {.interlace = PNG_INTERLACE_ADAM7}), "a.png").image, picture);
-}
-
-TEST(Load, CutJpegAndPngAreErrors) {
-  const Image picture = test::smooth_picture(160, 120);
-  const std::vector<std::string> files = {test::jpeg_file(160, 120, picture.rgb), test::jpeg_file(160, 120, picture.rgb, {.progressive = true}),
-                                          test::jpeg_file(160, 120, picture.rgb, {.restart_rows = 1}),
-                                          test::png_file(160, 120, test::rows_of(picture)),
-                                          test::png_file(160, 120, test::rows_of(picture), {.interlace = PNG_INTERLACE_ADAM7})};
-  for (size_t k = 0; k < files.size(); ++k) {
-    for (size_t part = 0; part < 16; ++part) {
-      const std::string message = error_of(std::string_view(files[k]).substr(0, files[k].size() * part / 16));
-      EXPECT_TRUE(message.find("truncated") != message.npos || part == 0) << k << " cut at " << part << "/16: '" << message << "'";
-      EXPECT_NE(message, "");
-    }
-  }
-}
-
-TEST(Load, CutAndDamagedOtherFormats) {
-  const Image picture = test::smooth_picture(80, 60);
-  const cv::Mat mat(60, 80, CV_8UC3, const_cast<uint8_t*>(picture.rgb.data()));
-  cv::Mat bgr(60, 80, CV_8UC3);
-  for (int i = 0; i < 80 * 60; ++i)
-    for (int c = 0; c < 3; ++c) bgr.data[3 * i + c] = mat.data[3 * i + 2 - c];
-  for (const char* extension : {".bmp", ".tiff", ".webp", ".ppm"}) {
-    std::vector<uint8_t> data;
-    cv::imencode(extension, bgr, data, std::string(extension) == ".webp" ? std::vector<int>{cv::IMWRITE_WEBP_QUALITY, 101} : std::vector<int>{});
-    const std::string file(data.begin(), data.end());
-    EXPECT_EQ(decode_image(file, "a").image, picture) << extension;
-    for (size_t part = 0; part < 16; ++part)
-      EXPECT_NE(error_of(std::string_view(file).substr(0, file.size() * part / 16)), "") << extension << " cut at " << part << "/16";
-    Rng rng(7);
-    for (int i = 0; i < 200; ++i) {  // no crash; a changed pixel is a picture, a changed header an Error
-      std::string damaged = file;
-      for (int k = 0; k < 3; ++k) damaged[static_cast<size_t>(rng.integer(0, std::min<int64_t>(200, static_cast<int64_t>(file.size()) - 1)))] = static_cast<char>(rng.next());
-      error_of(damaged);
-    }
-  }
+  EXPECT_EQ(
+      decode_image(test::png_file(37, 23, test::rows_of(picture), {.interlace = PNG_INTERLACE_ADAM7}), "a.png").image,
+      picture);
 }
 
 TEST(Load, SixteenBitTiffAndPgm) {
@@ -281,7 +283,8 @@ TEST(Load, SixteenBitTiffAndPgm) {
   EXPECT_EQ(at(image, 0, 0), (Rgb{128, 128, 128}));
   EXPECT_EQ(at(image, 1, 0), (Rgb{127, 127, 127}));
   // maxval 1023: 512 * 255 / 1023 = 127.6 -> 128.
-  EXPECT_EQ(at(decode_image(std::string("P5\n# twelve\n1 1\n1023\n\x02\x00", 23), "a.pgm").image, 0, 0), (Rgb{128, 128, 128}));
+  EXPECT_EQ(at(decode_image(std::string("P5\n# twelve\n1 1\n1023\n\x02\x00", 23), "a.pgm").image, 0, 0),
+            (Rgb{128, 128, 128}));
   EXPECT_EQ(at(decode_image("P3 1 1 15\n15 0 3\n", "a.ppm").image, 0, 0), (Rgb{255, 0, 51}));
   expect_error("P2 2 1 9 3 ", "truncated PNM");
   expect_error("P2 1 1 9 33 ", "corrupt PNM");
@@ -289,76 +292,18 @@ TEST(Load, SixteenBitTiffAndPgm) {
   expect_error("P5 60000 1000 255 1", "truncated PNM");
 }
 
-TEST(Load, RandomBytesAndFlippedBytes) {
-  Rng rng(3);
-  const Image picture = test::smooth_picture(64, 48);
-  const std::vector<std::string> files = {test::jpeg_file(64, 48, picture.rgb), test::jpeg_file(64, 48, picture.rgb, {.progressive = true}),
-                                          test::png_file(64, 48, test::rows_of(picture))};
-  for (const std::string& file : files) {
-    for (int i = 0; i < 400; ++i) {
-      std::string damaged = file;
-      for (int k = 0; k < 1 + i % 5; ++k)
-        damaged[static_cast<size_t>(rng.integer(2, static_cast<int64_t>(file.size()) - 1))] = static_cast<char>(rng.next());
-      error_of(damaged);  // a picture or an Error, nothing else
-    }
-  }
-  for (std::string_view start : {"\xFF\xD8", "\x89PNG\r\n\x1A\n", "BM", "II*\0\x08\0\0\0", "P6 ", "RIFF\x40\0\0\0WEBPVP8 ", ""}) {
-    for (int i = 0; i < 50; ++i) {
-      std::string bytes(start);
-      while (bytes.size() < 300) bytes.push_back(static_cast<char>(rng.next()));
-      EXPECT_NE(error_of(bytes), "");
-    }
-  }
-}
-
-TEST(Load, AbsurdSizesAreRefusedBeforeAllocation) {
-  std::string jpeg = test::jpeg_file(16, 16, test::smooth_picture(16, 16).rgb);
-  const size_t frame = jpeg.find("\xFF\xC0");
-  const auto jpeg_of = [&](unsigned w, unsigned h) {
-    std::string file = jpeg;
-    file[frame + 5] = static_cast<char>(h >> 8), file[frame + 6] = static_cast<char>(h);
-    file[frame + 7] = static_cast<char>(w >> 8), file[frame + 8] = static_cast<char>(w);
-    return file;
-  };
-  expect_error(jpeg_of(60000, 60000), "too large");
-  expect_error(jpeg_of(16000, 16000), "truncated JPEG");
-  // A PNG whose IHDR (with a right CRC) claims much and holds a few bytes.
-  const auto png_of = [](uint32_t w, uint32_t h) {
-    std::string head("IHDR");
-    for (uint32_t side : {w, h})
-      for (int shift : {24, 16, 8, 0}) head.push_back(static_cast<char>(side >> shift));
-    head += std::string("\x08\x02\0\0\0", 5);
-    uint32_t crc = 0xFFFFFFFF;
-    for (unsigned char c : head) {
-      crc ^= c;
-      for (int i = 0; i < 8; ++i) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
-    }
-    std::string file("\x89PNG\r\n\x1A\n\0\0\0\x0D", 12);
-    file += head;
-    for (int shift : {24, 16, 8, 0}) file.push_back(static_cast<char>(~crc >> shift));
-    return file + std::string("\0\0\0\0IDAT\x35\xAF\x06\x1E", 12);
-  };
-  expect_error(png_of(60000, 60000), "too large");
-  expect_error(png_of(2000000000, 2000000000), "too large");
-  expect_error(png_of(16000, 16000), "truncated PNG");
-}
-
-TEST(Load, CorruptPngChecksums) {
-  const std::string file = test::png_file(64, 48, test::rows_of(test::smooth_picture(64, 48)));
-  std::string damaged = file;
-  damaged[file.find("IDAT") + 60] ^= 1;
-  expect_error(damaged, "corrupt PNG");
-  damaged = file;
-  damaged[17] ^= 1;
-  expect_error(damaged, "corrupt PNG");
-}
-
 TEST(Load, OtherFilesByName) {
   expect_error("", "empty file");
   expect_error("hello world", "not an image");
   expect_error("GIF89a......", "unsupported format: GIF");
-  expect_error(std::string("\0\0\0\x1c" "ftypavif", 12), "unsupported format: AVIF");
-  expect_error(std::string("\0\0\0\x18" "ftypheic", 12), "unsupported format: HEIC");
+  expect_error(std::string("\0\0\0\x1c"
+                           "ftypavif",
+                           12),
+               "unsupported format: AVIF");
+  expect_error(std::string("\0\0\0\x18"
+                           "ftypheic",
+                           12),
+               "unsupported format: HEIC");
   EXPECT_THROW(
       {
         try {
@@ -389,7 +334,8 @@ TEST(Save, ByExtensionAndBack) {
   // Another reader sees the same pixels.
   const cv::Mat mat = cv::imread((folder / "a.png").string());
   ASSERT_EQ(mat.cols, 61);
-  EXPECT_EQ(mat.at<cv::Vec3b>(5, 7), (cv::Vec3b(picture.pixel(7, 5)[2], picture.pixel(7, 5)[1], picture.pixel(7, 5)[0])));
+  EXPECT_EQ(mat.at<cv::Vec3b>(5, 7),
+            (cv::Vec3b(picture.pixel(7, 5)[2], picture.pixel(7, 5)[1], picture.pixel(7, 5)[0])));
   std::filesystem::remove_all(folder);
 }
 

@@ -95,7 +95,8 @@ class Plot {
   Plot(const std::vector<Series>& series, const PlotOptions& options) : series_(series), options_(options) {
     for (const Series& s : series)
       check(s.x.size() == s.y.size(), "plot '{}': {} x values, {} y values", s.label, s.x.size(), s.y.size());
-    check(options.width >= 200 && options.height >= 120, "a plot of {} x {} is too small", options.width, options.height);
+    check(options.width >= 200 && options.height >= 120, "a plot of {} x {} is too small", options.width,
+          options.height);
     find_axes();
     arrange();
   }
@@ -167,24 +168,29 @@ class Plot {
     for (size_t i = 0; i < kDark.size(); ++i) put(".s{0}{{stroke:{1}}}.d{0}{{fill:{1}}}", i, kDark[i]);
     put("}}</style>\n<rect class=\"bg\" width=\"{}\" height=\"{}\" rx=\"6\"/>\n", options_.width, options_.height);
     if (!options_.title.empty())
-      put("<text class=\"tx\" x=\"{:.1f}\" y=\"24\" font-size=\"15\" font-weight=\"600\">{}</text>\n", left_, escaped(options_.title));
+      put("<text class=\"tx\" x=\"{:.1f}\" y=\"24\" font-size=\"15\" font-weight=\"600\">{}</text>\n", left_,
+          escaped(options_.title));
   }
 
   void grid() {
     for (double tick : y_.ticks) {
       const double y = at_y(tick);
       put("<line class=\"grid\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>", left_, y, right_, y);
-      put("<text class=\"dim\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", left_ - 7, y + 4, tick_text(tick));
+      put("<text class=\"dim\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", left_ - 7, y + 4,
+          tick_text(tick));
     }
     for (double tick : x_.ticks) {
       const double x = at_x(tick);
-      put("<line class=\"axis\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>", x, bottom_, bottom_ + 4);
-      put("<text class=\"dim\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", x, bottom_ + 18, tick_text(tick));
+      put("<line class=\"axis\" x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\"/>", x, bottom_,
+          bottom_ + 4);
+      put("<text class=\"dim\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", x, bottom_ + 18,
+          tick_text(tick));
     }
-    put("<line class=\"axis\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>\n", left_, bottom_, right_, bottom_);
+    put("<line class=\"axis\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/>\n", left_, bottom_, right_,
+        bottom_);
     if (!options_.x_label.empty())
-      put("<text class=\"tx\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", (left_ + right_) / 2, options_.height - 12,
-          escaped(options_.x_label));
+      put("<text class=\"tx\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", (left_ + right_) / 2,
+          options_.height - 12, escaped(options_.x_label));
     if (!options_.y_label.empty())
       put("<text class=\"tx\" transform=\"translate(18 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
           (top_ + bottom_) / 2, escaped(options_.y_label));
@@ -198,10 +204,13 @@ class Plot {
         size_t end = i;
         while (end < s.x.size() && shown(s.x[end], s.y[end])) ++end;
         if (end == i + 1) {
-          put("<circle class=\"d{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"/>\n", k % kLight.size(), at_x(s.x[i]), at_y(s.y[i]));
+          put("<circle class=\"d{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"/>\n", k % kLight.size(), at_x(s.x[i]),
+              at_y(s.y[i]));
         } else if (end > i) {
-          put("<polyline class=\"s{}\" fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\" "
-              "points=\"", k % kLight.size());
+          put("<polyline class=\"s{}\" fill=\"none\" stroke-width=\"2\" stroke-linejoin=\"round\" "
+              "stroke-linecap=\"round\" "
+              "points=\"",
+              k % kLight.size());
           for (size_t j = i; j < end; ++j) put("{:.1f},{:.1f} ", at_x(s.x[j]), at_y(s.y[j]));
           out_.back() = '"';
           put("{}/>\n", k >= kLight.size() ? " stroke-dasharray=\"7 5\"" : "");
@@ -215,8 +224,8 @@ class Plot {
     for (size_t k = 0; k < series_.size(); ++k) {
       if (series_[k].label.empty()) continue;
       const auto [x, y] = keys_[k];
-      put("<line class=\"s{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke-width=\"3\"{}/>", k % kLight.size(), x,
-          y - 4, x + 16, y - 4, k >= kLight.size() ? " stroke-dasharray=\"5 3\"" : "");
+      put("<line class=\"s{}\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke-width=\"3\"{}/>",
+          k % kLight.size(), x, y - 4, x + 16, y - 4, k >= kLight.size() ? " stroke-dasharray=\"5 3\"" : "");
       put("<text class=\"tx\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", x + 22, y, escaped(series_[k].label));
     }
   }
@@ -234,6 +243,8 @@ class Plot {
 
 }  // namespace
 
-std::string svg_plot(const std::vector<Series>& series, const PlotOptions& options) { return Plot(series, options).draw(); }
+std::string svg_plot(const std::vector<Series>& series, const PlotOptions& options) {
+  return Plot(series, options).draw();
+}
 
 }  // namespace yolov3

@@ -1,6 +1,7 @@
 // Line charts as SVG text: one self-contained file that a browser, a report page or an editor shows, in light and dark.
 //
-// Points that are NaN or infinite (or not above 0 on a log axis) are skipped; the line is broken there. Text is escaped.
+// Points that are NaN or infinite (or not above 0 on a log axis) are skipped; the line is broken there. Text is
+// escaped.
 #pragma once
 
 #include <string>

@@ -43,7 +43,8 @@ TEST(Plot, EscapesText) {
 TEST(Plot, AwkwardRanges) {
   for (bool log_y : {false, true}) {
     const PlotOptions options{.title = "t", .log_y = log_y};
-    for (const auto& y : std::vector<std::vector<double>>{{}, {0, 0}, {5}, {-1e300, 1e300}, {1e-300, 1e300}, {1e-12, 2e-12}, {1e9, 1e9 + 1}, {-3, -3}}) {
+    for (const auto& y : std::vector<std::vector<double>>{
+             {}, {0, 0}, {5}, {-1e300, 1e300}, {1e-300, 1e300}, {1e-12, 2e-12}, {1e9, 1e9 + 1}, {-3, -3}}) {
       std::vector<double> x;
       for (size_t i = 0; i < y.size(); ++i) x.push_back(static_cast<double>(i));
       const std::string svg = svg_plot({{"s", x, y}}, options);

@@ -47,7 +47,10 @@ std::string bytes_of_raw_profile(std::string_view text) {
   std::string bytes;
   int high = -1;
   for (char c : text) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (digit < 0) continue;
     if (high < 0) {
       high = digit;
@@ -125,8 +128,7 @@ class PngReader {
   int find_orientation() {
     png_bytep exif = nullptr;
     png_uint_32 size = 0;
-    if (png_get_eXIf_1(png_, info_, &size, &exif))
-      return exif_orientation({reinterpret_cast<const char*>(exif), size});
+    if (png_get_eXIf_1(png_, info_, &size, &exif)) return exif_orientation({reinterpret_cast<const char*>(exif), size});
     png_textp texts = nullptr;
     const int count = png_get_text(png_, info_, &texts, nullptr);
     for (int i = 0; i < count; ++i) {
@@ -166,15 +168,16 @@ std::string encode_png(const Image& image) {
   Errors errors;
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &errors, give_up, ignore_warning);
   png_infop info = png ? png_create_info_struct(png) : nullptr;
-  const bool ok = info && guarded(errors, [&] {
-    png_set_write_fn(png, &out, append, no_flush);
-    png_set_compression_level(png, 4);
-    png_set_IHDR(png, info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), 8,
-                 PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    png_write_info(png, info);
-    for (int y = 0; y < image.height; ++y) png_write_row(png, image.pixel(0, y));
-    png_write_end(png, nullptr);
-  });
+  const bool ok =
+      info && guarded(errors, [&] {
+        png_set_write_fn(png, &out, append, no_flush);
+        png_set_compression_level(png, 4);
+        png_set_IHDR(png, info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), 8,
+                     PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+        png_write_info(png, info);
+        for (int y = 0; y < image.height; ++y) png_write_row(png, image.pixel(0, y));
+        png_write_end(png, nullptr);
+      });
   png_destroy_write_struct(&png, &info);
   check(ok, "cannot write a PNG: {}", errors.message);
   return out;

@@ -21,7 +21,8 @@ class PnmReader {
     check_image_size(name_, width, height);
     check(maxval_ >= 1 && maxval_ <= 65535, "{}: corrupt PNM: maxval {} is not in 1..65535", name_, maxval_);
     if (!text && at_ < bytes_.size()) ++at_;  // exactly one white space before binary samples
-    const uint64_t samples = static_cast<uint64_t>(width) * static_cast<uint64_t>(height) * static_cast<uint64_t>(channels);
+    const uint64_t samples =
+        static_cast<uint64_t>(width) * static_cast<uint64_t>(height) * static_cast<uint64_t>(channels);
     const uint64_t sample_bytes = text ? 2 : maxval_ > 255 ? 2 : 1;
     check_claim(name_, "PNM", at_ + samples * sample_bytes - (text ? 1 : 0), bytes_.size());
 

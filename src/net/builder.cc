@@ -17,8 +17,8 @@ void check_inputs(const NetworkSpec& spec, const Layer& layer, int index) {
   for (size_t i = 0; i < layer.inputs.size(); ++i) {
     const int from = layer.inputs[i];
     const bool free_choice = i > 0 || std::holds_alternative<Route>(layer.op);
-    check(free_choice || from == index - 1, "its first input must be the layer before it, {}, not {}; put a route between",
-          index - 1, from);
+    check(free_choice || from == index - 1,
+          "its first input must be the layer before it, {}, not {}; put a route between", index - 1, from);
     check(!free_choice || (from >= 0 && from < index), "it takes layer {}, but layers 0 to {} come before it", from,
           index - 1);
     check(from == kNetworkInput || !is_yolo(spec.layers[static_cast<size_t>(from)]),
@@ -84,9 +84,7 @@ NetworkBuilder& NetworkBuilder::route(std::vector<int> layers, int groups, int g
 
 NetworkBuilder& NetworkBuilder::upsample(int stride) { return add(Upsample{stride}, {last()}); }
 
-NetworkBuilder& NetworkBuilder::maxpool(int size, int stride) {
-  return add(MaxPool{size, stride, size - 1}, {last()});
-}
+NetworkBuilder& NetworkBuilder::maxpool(int size, int stride) { return add(MaxPool{size, stride, size - 1}, {last()}); }
 
 NetworkBuilder& NetworkBuilder::avgpool() { return add(AvgPool{}, {last()}); }
 

@@ -1,5 +1,5 @@
-// Makes a NetworkSpec layer by layer, with the shapes worked out on the way. A call appends one layer, so that the calls
-// of a model read like its drawing and count like Darknet's layers.
+// Makes a NetworkSpec layer by layer, with the shapes worked out on the way. A call appends one layer, so that the
+// calls of a model read like its drawing and count like Darknet's layers.
 //
 //   NetworkBuilder net({3, 416, 416});
 //   net.conv(32, 3).conv(64, 3, 2);
@@ -44,8 +44,8 @@ class NetworkBuilder {
   int64_t parameters_ = 0;
 };
 
-// That the spec is one that a builder could have made: valid inputs, true shapes, within the limits. For specs that were
-// put together or changed by hand. Errors: names the first layer that is wrong.
+// That the spec is one that a builder could have made: valid inputs, true shapes, within the limits. For specs that
+// were put together or changed by hand. Errors: names the first layer that is wrong.
 void check_spec(const NetworkSpec& spec);
 
 }  // namespace yolov3

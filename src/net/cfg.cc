@@ -1,7 +1,6 @@
 #include "net/cfg.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -15,29 +14,24 @@ namespace {
 constexpr int kSide = static_cast<int>(kMaxSide), kChannels = static_cast<int>(kMaxChannels);
 
 // Known to Darknet, of no effect on what a network computes.
-constexpr auto kNetTraining = std::to_array<std::string_view>({
-    "batch", "subdivisions", "time_steps", "track", "augment_speed", "sequential_subdivisions", "num_steps", "momentum",
-    "decay", "learning_rate", "learning_rate_min", "burn_in", "power", "policy", "step", "steps", "scale", "scales",
-    "seq_scales", "gamma", "max_batches", "batches_per_cycle", "batches_cycle_mult", "sgdr_cycle", "sgdr_mult", "adam",
-    "B1", "B2", "eps", "angle", "aspect", "saturation", "exposure", "hue", "flip", "blur", "gaussian_noise", "mixup",
-    "cutmix", "mosaic", "mosaic_bound", "contrastive", "contrastive_jit_flip", "contrastive_color", "unsupervised",
-    "letter_box", "max_crop", "min_crop", "max_ratio", "min_ratio", "center", "crop", "resize_step", "attention",
-    "adversarial_lr", "max_chart_loss", "label_smooth_eps", "ema_alpha", "loss_scale", "dynamic_minibatch",
-    "optimized_memory", "workspace_size_limit_MB", "try_fix_nan", "weights_reject_freq", "equidistant_point",
-    "badlabels_rejection_percentage", "num_sigmas_reject_badlabels", "badlabels_reject_threshold", "use_cuda_graph",
-    "clip", "log_step", "reset_seen", "train_images_num",
-});
-constexpr auto kLayerTraining = std::to_array<std::string_view>({
-    "stopbackward", "dontload", "dontloadscales", "dontsave", "learning_scale_x", "onlyforward", "train_only_bn",
-    "burnin_update", "learning_rate", "clip", "cost", "dropblock", "dropblock_size_rel", "dropblock_size_abs",
-});
-constexpr auto kYoloTraining = std::to_array<std::string_view>({
-    "jitter", "resize", "random", "ignore_thresh", "truth_thresh", "iou_thresh", "iou_thresh_kind", "iou_loss",
-    "iou_normalizer", "obj_normalizer", "cls_normalizer", "delta_normalizer", "uc_normalizer", "max_delta", "max",
-    "nms_kind", "beta_nms", "focal_loss", "label_smooth_eps", "objectness_smooth", "counters_per_class", "show_details",
-    "map", "tree", "stopbackward", "embedding_layer", "track_history_size", "sim_thresh", "dets_for_track",
-    "dets_for_show", "track_ciou_norm",
-});
+constexpr std::string_view kNetTraining =
+    "batch subdivisions time_steps track augment_speed sequential_subdivisions num_steps momentum decay "
+    "learning_rate learning_rate_min burn_in power policy step steps scale scales seq_scales gamma max_batches "
+    "batches_per_cycle batches_cycle_mult sgdr_cycle sgdr_mult adam B1 B2 eps angle aspect saturation exposure hue "
+    "flip blur gaussian_noise mixup cutmix mosaic mosaic_bound contrastive contrastive_jit_flip contrastive_color "
+    "unsupervised letter_box max_crop min_crop max_ratio min_ratio center crop resize_step attention adversarial_lr "
+    "max_chart_loss label_smooth_eps ema_alpha loss_scale dynamic_minibatch optimized_memory "
+    "workspace_size_limit_MB try_fix_nan weights_reject_freq equidistant_point badlabels_rejection_percentage "
+    "num_sigmas_reject_badlabels badlabels_reject_threshold use_cuda_graph clip log_step reset_seen "
+    "train_images_num";
+constexpr std::string_view kLayerTraining =
+    "stopbackward dontload dontloadscales dontsave learning_scale_x onlyforward train_only_bn burnin_update "
+    "learning_rate clip cost dropblock dropblock_size_rel dropblock_size_abs";
+constexpr std::string_view kYoloTraining =
+    "jitter resize random ignore_thresh truth_thresh iou_thresh iou_thresh_kind iou_loss iou_normalizer "
+    "obj_normalizer cls_normalizer delta_normalizer uc_normalizer max_delta max nms_kind beta_nms focal_loss "
+    "label_smooth_eps objectness_smooth counters_per_class show_details map tree stopbackward embedding_layer "
+    "track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm";
 
 Activation read_activation(CfgReader& in, std::string_view fallback) {
   static const std::vector<std::string> kNames = {"linear", "leaky", "relu", "logistic", "mish", "swish"};
@@ -55,8 +49,8 @@ Activation read_activation(CfgReader& in, std::string_view fallback) {
 int absolute_layer(const CfgReader& in, std::string_view key, int value, int index) {
   const int layer = value < 0 ? index + value : value;
   if (layer < 0 || layer >= index) {
-    in.error(in.line_of(key), "{} names layer {}, but this is layer {}: 0 to {} or -1 to -{} stand before it", key, value,
-             index, index - 1, index);
+    in.error(in.line_of(key), "{} names layer {}, but this is layer {}: 0 to {} or -1 to -{} stand before it", key,
+             value, index, index - 1, index);
   }
   return layer;
 }
@@ -179,7 +173,8 @@ const SectionKind& find_kind(const CfgSection& section, const std::string& file)
        near.empty() ? "" : " (did you mean " + near + "?)", fmt::join(names, ", "));
 }
 
-NetworkBuilder read_net(const CfgSection& section, const std::string& file, std::map<std::string, std::string>& training) {
+NetworkBuilder read_net(const CfgSection& section, const std::string& file,
+                        std::map<std::string, std::string>& training) {
   check(section.name == "net" || section.name == "network", "{}:{}: a .cfg begins with [net], not with {}", file,
         section.line, quoted(section.name));
   CfgReader in(section, file);
@@ -205,8 +200,7 @@ void read_layer(const CfgSection& section, const std::string& file, NetworkBuild
     if (std::string_view(error.what()).starts_with(fmt::format("{}:", file))) throw;
     in.error(section.line, "{}", error.what());
   }
-  in.finish(kind.name, kind.name == "yolo" ? std::span<const std::string_view>(kYoloTraining) : kLayerTraining,
-            parsed.training_keys);
+  in.finish(kind.name, kind.name == "yolo" ? kYoloTraining : kLayerTraining, parsed.training_keys);
 }
 
 }  // namespace

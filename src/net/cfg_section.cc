@@ -150,17 +150,17 @@ void CfgReader::only(std::string_view key, std::string_view neutral) {
         quoted(entry->value), key, neutral);
 }
 
-void CfgReader::finish(std::string_view kind, std::span<const std::string_view> training,
-                       std::map<std::string, std::string>& found) {
+void CfgReader::finish(std::string_view kind, std::string_view training, std::map<std::string, std::string>& found) {
+  const std::vector<std::string_view> ignored = split_words(training);
   std::map<std::string, std::string> own;  // emplace keeps the first of several equal keys
   for (const CfgEntry& entry : section_.entries) {
     if (std::ranges::find(asked_, entry.key) != asked_.end()) continue;
-    if (std::ranges::find(training, entry.key) != training.end()) {
+    if (std::ranges::find(ignored, entry.key) != ignored.end()) {
       own.emplace(fmt::format("{}.{}", kind, entry.key), entry.value);
       continue;
     }
     std::vector<std::string> known = asked_;
-    known.insert(known.end(), training.begin(), training.end());
+    known.insert(known.end(), ignored.begin(), ignored.end());
     const std::string near = closest_match(entry.key, known);
     error(entry.line, "has no key {}{}", quoted(entry.key), near.empty() ? "" : "; did you mean " + near + "?");
   }

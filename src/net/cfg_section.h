@@ -6,7 +6,6 @@
 #pragma once
 
 #include <map>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,7 +35,7 @@ class CfgReader {
   bool has(std::string_view key) { return find(key) != nullptr; }
   int integer(std::string_view key, int fallback, int low, int high);
   double number(std::string_view key, double fallback, double low, double high);
-  std::vector<int> integers(std::string_view key);     // "0,1,2"; empty without the key
+  std::vector<int> integers(std::string_view key);  // "0,1,2"; empty without the key
   std::vector<double> numbers(std::string_view key);
   std::string_view word(std::string_view key, std::string_view fallback);
   void require(std::string_view key);
@@ -45,9 +44,8 @@ class CfgReader {
   // change off may stand there.
   void only(std::string_view key, std::string_view neutral);
 
-  // Every other key must be one of `training`; those go to `found` as "kind.key".
-  void finish(std::string_view kind, std::span<const std::string_view> training,
-              std::map<std::string, std::string>& found);
+  // Every other key must be one of the words of `training`; those go to `found` as "kind.key".
+  void finish(std::string_view kind, std::string_view training, std::map<std::string, std::string>& found);
 
   template <class... Args>
   [[noreturn]] void error(int line, fmt::format_string<Args...> message, Args&&... args) const {

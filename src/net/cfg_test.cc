@@ -36,18 +36,18 @@ NetworkSpec layers(const std::string& text) { return parse_cfg(kNet + text, "a.c
 
 TEST(Cfg, ReadsEveryLayerKind) {
   const NetworkSpec spec = layers(
-      "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=mish\n"   // 0
-      "[conv]\nfilters=8\nsize=5\npadding=1\ngroups=4\nactivation=swish\n"                          // 1
-      "[maxpool]\nstride=2\n"                                                                       // 2: size 2, padding 1
-      "[maxpool]\nsize=3\nstride=1\npadding=0\n"                                                    // 3
-      "[route]\nlayers=-1, 3\ngroups=2\ngroup_id=1\n"                                               // 4
-      "[dropout]\nprobability=.25\n"                                                                // 5
-      "[upsample]\n"                                                                                // 6: stride 2
-      "[avgpool]\n"                                                                                 // 7
-      "[scale_channels]\nfrom=6\nactivation=logistic\n"                                             // 8
-      "[shortcut]\nfrom=-3\nactivation=relu\n"                                                      // 9
-      "[convolutional]\nfilters=14\nactivation=linear\n"                                            // 10
-      "[yolo]\nmask=1,0\nanchors=1.5,2, 3,4\nnum=2\nclasses=2\nscale_x_y=1.05\n");                  // 11
+      "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=mish\n"  // 0
+      "[conv]\nfilters=8\nsize=5\npadding=1\ngroups=4\nactivation=swish\n"                         // 1
+      "[maxpool]\nstride=2\n"                                                       // 2: size 2, padding 1
+      "[maxpool]\nsize=3\nstride=1\npadding=0\n"                                    // 3
+      "[route]\nlayers=-1, 3\ngroups=2\ngroup_id=1\n"                               // 4
+      "[dropout]\nprobability=.25\n"                                                // 5
+      "[upsample]\n"                                                                // 6: stride 2
+      "[avgpool]\n"                                                                 // 7
+      "[scale_channels]\nfrom=6\nactivation=logistic\n"                             // 8
+      "[shortcut]\nfrom=-3\nactivation=relu\n"                                      // 9
+      "[convolutional]\nfilters=14\nactivation=linear\n"                            // 10
+      "[yolo]\nmask=1,0\nanchors=1.5,2, 3,4\nnum=2\nclasses=2\nscale_x_y=1.05\n");  // 11
   NetworkBuilder net({3, 32, 64});
   net.conv(8, 3, 2, Activation::mish)
       .add(Conv{.filters = 8, .size = 5, .padding = 1, .groups = 4, .activation = Activation::swish}, {0})
@@ -137,11 +137,13 @@ TEST(Cfg, AbsurdSizesAreRefused) {
 TEST(Cfg, WrittenAndReadIsTheSame) {
   std::vector<NetworkSpec> specs = {yolov3(), yolov3_spp({.classes = 7, .width = 608, .height = 320, .anchors = {}}),
                                     yolov3_tiny(), darknet53()};
-  specs.push_back(yolov3_tiny({.classes = 2, .anchors = {{1.1f, 2.7f}, {3, 1e-3f}, {1.0f / 3, 5}, {6, 7}, {8, 9}, {1e5f, 2}}}));
-  specs.push_back(layers(kConv + "[route]\nlayers=-1\ngroups=3\ngroup_id=2\n[dropout]\nprobability=0.1\n[avgpool]\n"
-                                 "[scale_channels]\nfrom=1\n[maxpool]\nsize=3\nstride=2\npadding=3\n[conv]\nfilters=12\n"
-                                 "size=3\npadding=2\ngroups=3\nactivation=mish\n[upsample]\nstride=3\n"
-                                 "[yolo]\nmask=1\nanchors=1,2,3,4\nnum=2\nclasses=7\nscale_x_y=1.1\n"));
+  specs.push_back(
+      yolov3_tiny({.classes = 2, .anchors = {{1.1f, 2.7f}, {3, 1e-3f}, {1.0f / 3, 5}, {6, 7}, {8, 9}, {1e5f, 2}}}));
+  specs.push_back(layers(kConv +
+                         "[route]\nlayers=-1\ngroups=3\ngroup_id=2\n[dropout]\nprobability=0.1\n[avgpool]\n"
+                         "[scale_channels]\nfrom=1\n[maxpool]\nsize=3\nstride=2\npadding=3\n[conv]\nfilters=12\n"
+                         "size=3\npadding=2\ngroups=3\nactivation=mish\n[upsample]\nstride=3\n"
+                         "[yolo]\nmask=1\nanchors=1,2,3,4\nnum=2\nclasses=7\nscale_x_y=1.1\n"));
   specs[0].bn_epsilon = 1e-3f;
   for (const NetworkSpec& spec : specs) {
     const std::string text = write_cfg(spec);
@@ -171,7 +173,8 @@ TEST(Cfg, CutAndScrambledText) {
     std::string scrambled = text;
     for (int i = 0; i < 20; ++i) {
       const auto at = static_cast<size_t>(rng.integer(0, static_cast<int64_t>(text.size()) - 1));
-      scrambled[at] = seed % 2 == 0 ? static_cast<char>(rng.integer(0, 255)) : text[static_cast<size_t>(rng.integer(0, 300))];
+      scrambled[at] =
+          seed % 2 == 0 ? static_cast<char>(rng.integer(0, 255)) : text[static_cast<size_t>(rng.integer(0, 300))];
     }
     expect_error_or_network(scrambled);
   }

@@ -171,7 +171,8 @@ TEST(Summary, TableAndJsonSayTheCounts) {
                            "head of layer 106: 52 x 52 cells of 8 x 8 pixels, anchors 10x13 16x30 33x23"}) {
     EXPECT_NE(table.find(text), std::string::npos) << text << "\n" << table;
   }
-  const auto json = nlohmann::json::parse(model_json(yolov3_tiny({.classes = 1, .width = 64, .height = 32, .anchors = {}})));
+  const auto json =
+      nlohmann::json::parse(model_json(yolov3_tiny({.classes = 1, .width = 64, .height = 32, .anchors = {}})));
   EXPECT_EQ(json["input"], (std::vector<int>{3, 32, 64}));
   EXPECT_EQ(json["layers"].size(), 24u);
   EXPECT_EQ(json["heads"][0]["grid_width"], 4);

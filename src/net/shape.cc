@@ -18,8 +18,8 @@ void check_range(const char* name, int64_t value, int64_t low, int64_t high) {
 
 // How often a window of `size` fits into `side` cells at `stride`.
 int64_t windows(int64_t side, int64_t padding_all, int64_t size, int64_t stride) {
-  check(side + padding_all >= size, "a window of {} does not fit into a side of {} with {} cells of padding in all", size,
-        side, padding_all);
+  check(side + padding_all >= size, "a window of {} does not fit into a side of {} with {} cells of padding in all",
+        size, side, padding_all);
   return (side + padding_all - size) / stride + 1;
 }
 

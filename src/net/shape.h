@@ -12,9 +12,9 @@ namespace yolov3 {
 
 constexpr int64_t kMaxLayers = 10000;
 constexpr int64_t kMaxChannels = 65536;
-constexpr int64_t kMaxSide = 16384;                      // height, width, kernel size, stride
-constexpr int64_t kMaxElements = int64_t{1} << 30;       // numbers in one layer's output, of one image
-constexpr int64_t kMaxParameters = int64_t{1} << 31;     // of the whole network
+constexpr int64_t kMaxSide = 16384;                   // height, width, kernel size, stride
+constexpr int64_t kMaxElements = int64_t{1} << 30;    // numbers in one layer's output, of one image
+constexpr int64_t kMaxParameters = int64_t{1} << 31;  // of the whole network
 
 LayerShape infer_shape(const LayerOp& op, std::span<const LayerShape> inputs);
 

@@ -79,7 +79,7 @@ struct Yolo {
   std::vector<Anchor> anchors;  // of all heads, as Darknet lists them
   std::vector<int> mask;        // which of them are this head's
   int classes = 0;
-  float scale_xy = 1;           // Darknet's scale_x_y: x = sigmoid(t)*s - (s-1)/2
+  float scale_xy = 1;  // Darknet's scale_x_y: x = sigmoid(t)*s - (s-1)/2
   bool operator==(const Yolo&) const = default;
 };
 
@@ -105,7 +105,7 @@ struct NetworkSpec {
 
 // One detection head of a network, ready for decode and assign.
 struct Head {
-  int layer = 0;                // index of its Yolo layer
+  int layer = 0;  // index of its Yolo layer
   int classes = 0;
   std::vector<Anchor> anchors;  // its own
   float scale_xy = 1;
@@ -129,7 +129,7 @@ const LayerShape& input_shape(const NetworkSpec& spec, size_t index, size_t whic
 double layer_flops(const NetworkSpec& spec, size_t index);
 double network_flops(const NetworkSpec& spec);
 
-int max_stride(const NetworkSpec& spec);  // 32 for YOLOv3: sides of the input are its multiples
+int max_stride(const NetworkSpec& spec);     // 32 for YOLOv3: sides of the input are its multiples
 std::string layer_kind(const Layer& layer);  // "convolutional", "shortcut", ... Darknet's names
 
 }  // namespace yolov3

@@ -58,9 +58,9 @@ int64_t layer_params(const NetworkSpec& spec, size_t index) {
 std::string layer_line(const NetworkSpec& spec, size_t index) {
   const Layer& layer = spec.layers[index];
   const int64_t params = layer_params(spec, index);
-  std::string line = fmt::format("{:5} {:<14} {:<28} {:>14} -> {:<14}", index, layer_kind(layer),
-                                 std::visit(Describe{layer}, layer.op), to_string(input_shape(spec, index)),
-                                 to_string(layer.out));
+  std::string line =
+      fmt::format("{:5} {:<14} {:<28} {:>14} -> {:<14}", index, layer_kind(layer),
+                  std::visit(Describe{layer}, layer.op), to_string(input_shape(spec, index)), to_string(layer.out));
   if (params > 0) line += fmt::format(" {:>12} {:>9.3f}", with_commas(params), layer_flops(spec, index) * 1e-9);
   return line.erase(line.find_last_not_of(' ') + 1) + "\n";
 }
@@ -77,10 +77,10 @@ Json to_json(const LayerShape& shape) { return {shape.channels, shape.height, sh
 Json to_json(const Head& head) {
   Json anchors = Json::array();
   for (const Anchor& anchor : head.anchors) anchors.push_back({anchor.width, anchor.height});
-  return {{"layer", head.layer},          {"classes", head.classes},
+  return {{"layer", head.layer},           {"classes", head.classes},
           {"grid_width", head.grid_width}, {"grid_height", head.grid_height},
-          {"stride_x", head.stride_x},    {"stride_y", head.stride_y},
-          {"scale_x_y", head.scale_xy},   {"anchors", anchors}};
+          {"stride_x", head.stride_x},     {"stride_y", head.stride_y},
+          {"scale_x_y", head.scale_xy},    {"anchors", anchors}};
 }
 
 }  // namespace
@@ -90,7 +90,8 @@ std::string layer_table(const NetworkSpec& spec) {
                                  "filters size/stride", "input", "output", "parameters", "GFLOP");
   for (size_t i = 0; i < spec.layers.size(); ++i) text += layer_line(spec, i);
   const ParamCount params = count_params(spec);
-  const auto convs = std::ranges::count_if(spec.layers, [](const Layer& l) { return std::holds_alternative<Conv>(l.op); });
+  const auto convs =
+      std::ranges::count_if(spec.layers, [](const Layer& l) { return std::holds_alternative<Conv>(l.op); });
   text += fmt::format("{} layers, {} convolutions, {} trainable parameters, {} with running statistics, {:.2f} GFLOP\n",
                       spec.layers.size(), convs, with_commas(params.trainable), with_commas(params.all),
                       network_flops(spec) * 1e-9);
@@ -114,9 +115,9 @@ std::string model_json(const NetworkSpec& spec) {
     for (const Head& head : heads(spec)) detection_heads.push_back(to_json(head));
   }
   const ParamCount params = count_params(spec);
-  const Json model = {{"input", to_json(spec.input)},       {"trainable_parameters", params.trainable},
-                      {"parameters", params.all},           {"gflop", network_flops(spec) * 1e-9},
-                      {"heads", std::move(detection_heads)}, {"layers", std::move(layers)}};
+  const Json model = {
+      {"input", to_json(spec.input)},        {"trainable_parameters", params.trainable}, {"parameters", params.all},
+      {"gflop", network_flops(spec) * 1e-9}, {"heads", std::move(detection_heads)},      {"layers", std::move(layers)}};
   return model.dump(2) + "\n";
 }
 

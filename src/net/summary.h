@@ -7,8 +7,8 @@
 
 namespace yolov3 {
 
-// A line a layer, as Darknet prints them: index, kind, filters, size/stride, input -> output (channels x height x width),
-// parameters (running statistics included), GFLOP (net/spec.h, layer_flops); then the totals and the heads.
+// A line a layer, as Darknet prints them: index, kind, filters, size/stride, input -> output (channels x height x
+// width), parameters (running statistics included), GFLOP (net/spec.h, layer_flops); then the totals and the heads.
 std::string layer_table(const NetworkSpec& spec);
 
 // The same as a JSON object: input, layers, parameters, gflop, heads.

@@ -14,8 +14,8 @@ namespace {
 
 constexpr int64_t kBlock = 1 << 14;  // values drawn from one stream
 
-// Fills `values` with normal deviates. Box and Muller's transform, both of its values, in float: the numbers need no more
-// and a network has 62 million of them.
+// Fills `values` with normal deviates. Box and Muller's transform, both of its values, in float: the numbers need no
+// more and a network has 62 million of them.
 void fill_normal(std::span<float> values, float deviation, Rng rng) {
   for (size_t i = 0; i < values.size(); i += 2) {
     const uint64_t bits = rng.next();

@@ -13,9 +13,9 @@ namespace yolov3 {
 enum class ParamKind { bias, gamma, running_mean, running_var, kernel };  // bias is beta under batch normalisation
 
 struct ParamSlot {
-  int layer = 0;          // Darknet's layer index
-  int conv = 0;           // ordinal among the convolutions: Keras' conv2d, conv2d_1, ...
-  int batch_norm = -1;    // ordinal among the batch normalisations, -1 without one
+  int layer = 0;        // Darknet's layer index
+  int conv = 0;         // ordinal among the convolutions: Keras' conv2d, conv2d_1, ...
+  int batch_norm = -1;  // ordinal among the batch normalisations, -1 without one
   ParamKind kind = ParamKind::kernel;
   Shape shape;            // (filters) or (filters, channels/groups, size, size): OIHW
   std::string name;       // "layer3.kernel": unique, for messages and tables

@@ -21,9 +21,9 @@ NetworkSpec small_network() {
 
 TEST(Weights, SlotsAreInDarknetsOrder) {
   const std::vector<ParamSlot> slots = param_slots(small_network());
-  const char* names[] = {"layer0.beta", "layer0.gamma", "layer0.running_mean", "layer0.running_var", "layer0.kernel",
-                         "layer1.beta", "layer1.gamma", "layer1.running_mean", "layer1.running_var", "layer1.kernel",
-                         "layer2.bias", "layer2.kernel", "layer3.bias",        "layer3.kernel"};
+  const char* names[] = {"layer0.beta", "layer0.gamma",  "layer0.running_mean", "layer0.running_var", "layer0.kernel",
+                         "layer1.beta", "layer1.gamma",  "layer1.running_mean", "layer1.running_var", "layer1.kernel",
+                         "layer2.bias", "layer2.kernel", "layer3.bias",         "layer3.kernel"};
   ASSERT_EQ(slots.size(), std::size(names));
   for (size_t i = 0; i < slots.size(); ++i) EXPECT_EQ(slots[i].name, names[i]);
   EXPECT_EQ(slots[9].shape, (Shape{128, 64, 3, 3}));
@@ -63,11 +63,11 @@ TEST(Weights, RandomOnesHaveHesDistribution) {
     within += std::abs(value) < deviation;
   }
   const auto n = static_cast<double>(kernel.size());
-  EXPECT_NEAR(sum / n, 0, 5 * deviation / std::sqrt(n));                                // five standard errors
+  EXPECT_NEAR(sum / n, 0, 5 * deviation / std::sqrt(n));  // five standard errors
   EXPECT_NEAR(std::sqrt(squares / n), deviation, 5 * deviation / std::sqrt(2 * n));
-  EXPECT_NEAR(within / n, 0.682689, 5 * std::sqrt(0.6827 * 0.3173 / n));                // of a normal distribution
+  EXPECT_NEAR(within / n, 0.682689, 5 * std::sqrt(0.6827 * 0.3173 / n));  // of a normal distribution
   for (int i = 0; i < 14; ++i) {
-    EXPECT_NEAR(weights.tensors[12][i], i % 7 == 4 ? -4.59511985 : 0, 1e-6) << i;       // ln(0.01/0.99)
+    EXPECT_NEAR(weights.tensors[12][i], i % 7 == 4 ? -4.59511985 : 0, 1e-6) << i;  // ln(0.01/0.99)
   }
   double head = 0;
   for (const float value : weights.tensors[13].values()) head += double{value} * value;

@@ -137,7 +137,7 @@ TEST(Loss, GainsWeighTheParts) {
   const Targets targets = assign(golden.objects, golden.heads);
   const YoloLoss plain = yolo_loss(golden.raw, golden.heads, golden.objects, targets, {});
   const YoloLoss weighed =
-      yolo_loss(golden.raw, golden.heads, golden.objects, targets, {.box_gain = 2, .obj_gain = 3, .cls_gain = 0.5f});
+      yolo_loss(golden.raw, golden.heads, golden.objects, targets, {.box_gain = 2, .obj_gain = 3, .cls_gain = 0.5});
   EXPECT_DOUBLE_EQ(weighed.parts.giou.item<double>(), 2 * plain.parts.giou.item<double>());
   EXPECT_DOUBLE_EQ(weighed.parts.conf.item<double>(), 3 * plain.parts.conf.item<double>());
   EXPECT_DOUBLE_EQ(weighed.parts.prob.item<double>(), 0.5 * plain.parts.prob.item<double>());

@@ -14,11 +14,11 @@ namespace yolov3 {
 
 // The loss of the notes' compute_loss; each rule is an option, the defaults are the notes'.
 struct LossOptions {
-  float ignore_iou = 0.5f;        // background cells whose box overlaps a true box of their head more are not punished
-  float label_smoothing = 0.01f;  // class target (1-s)*onehot + s/K
-  float box_gain = 1.0f;          // weights of the three parts in the total
-  float obj_gain = 1.0f;
-  float cls_gain = 1.0f;
+  double ignore_iou = 0.5;          // background cells whose box overlaps a true box of their head more are not punished
+  double label_smoothing = 0.01;   // class target (1-s)*onehot + s/K
+  double box_gain = 1.0;           // weights of the three parts in the total
+  double obj_gain = 1.0;
+  double cls_gain = 1.0;
 };
 
 struct TrainOptions {
