@@ -81,14 +81,15 @@ sanitize_threads() {
 fuzz() {
   must tools/install_packages.sh fuzz
   must step fuzz-build 'fuzzers: build' build fuzz fuzzers
+  must step fuzz-seeds 'fuzzers: seeds' build/fuzz/tools/fuzz/make_seeds build/fuzz/corpus
   local program target corpus seconds=${FUZZ_SECONDS:-60}
   for program in build/fuzz/tools/fuzz/fuzz_*; do
     [ -x "$program" ] && [ -f "$program" ] || continue
     target=$(basename "$program")
     corpus=build/fuzz/corpus/$target
     mkdir -p "$corpus"
-    if step "$target" "$target: $seconds s" "$program" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 \
-        -artifact_prefix="build/fuzz/$target-" "$corpus" $(ls -d tools/fuzz/seeds/"${target#fuzz_}" 2>/dev/null); then
+    if step "$target" "$target: $seconds s" "$program" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=60 \
+        -artifact_prefix="build/fuzz/$target-" "$corpus"; then
       passed=$((passed + 1))
     else
       failed=$((failed + 1))

@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   const int steps = std::stoi(argument(4, "5")), classes = std::stoi(argument(5, "3"));
   torch::set_num_threads(available_cpus());
 
-  const NetworkSpec spec = yolov3({.classes = classes, .width = size, .height = size});
+  const NetworkSpec spec = yolov3::yolov3({.classes = classes, .width = size, .height = size});
   TorchNetwork network(spec, random_weights(spec), torch::kCPU, bf16);
   std::vector<AdamParam> params;
   for (size_t i = 0; i < network.slots().size(); ++i) {

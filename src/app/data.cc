@@ -89,7 +89,8 @@ Json json_of(const SplitCheck& check) {
                                {"where", defect.where},
                                {"detail", defect.detail},
                                {"image", defect.image},
-                               {"repaired", defect.repaired}});
+                               {"repaired", defect.repaired},
+                               {"kept", defect.kept}});
   }
   return json;
 }

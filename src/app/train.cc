@@ -127,10 +127,8 @@ int run_train(const std::vector<std::string>& arguments) {
   const TrainResult result = train(c.train, options.to_toml());
   if (result.interrupted) {
     const std::filesystem::path& folder = result.run_directory;
-    log_info(
-        "stopped after {} epochs, everything is saved; go on with:\n  yolov3 train --config {} --project {} --name {} "
-        "--resume",
-        result.epochs_done, (folder / "args.toml").string(), folder.parent_path().string(), folder.filename().string());
+    log_info("to go on: yolov3 train --config {} --project {} --name {} --resume", (folder / "args.toml").string(),
+             folder.parent_path().string(), folder.filename().string());
   }
   print(result.run_directory.string() + "\n");
   return 0;

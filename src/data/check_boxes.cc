@@ -30,11 +30,8 @@ class BoxChecker {
     const Annotation object = clipped(box);
     for (const Annotation& other : objects_) {
       if (other.class_id != object.class_id || iou(other.box, object.box) <= kSameObjectIou) continue;
-      defect(box, "duplicate box",
-             fmt::format("{} {} is marked already, with an IoU of {:.2f}", name_of(box), written(box),
-                         iou(other.box, object.box)),
-             repairing());
-      return;
+      if (!keep_copy(box, object, other)) return;
+      break;
     }
     objects_.push_back(object);
   }
@@ -45,8 +42,17 @@ class BoxChecker {
   bool repairing() const { return sink_.policy() == BadDataPolicy::repair; }
   const std::string& name_of(const StatedBox& box) const { return names_[static_cast<size_t>(box.class_id)]; }
 
-  void defect(const StatedBox& box, const char* reason, std::string detail, bool repaired = false) {
-    sink_.add({reason, fmt::format("{}:{}", picture_.file, box.line), std::move(detail), false, repaired});
+  void defect(const StatedBox& box, const char* reason, std::string detail, bool repaired = false, bool kept = false) {
+    sink_.add({reason, fmt::format("{}:{}", picture_.file, box.line), std::move(detail), false, repaired, kept});
+  }
+
+  // Whether a box that lies where `other` of its class does stays: identical ones never, others unless repairing.
+  bool keep_copy(const StatedBox& box, const Annotation& object, const Annotation& other) {
+    const bool identical = object.box == other.box;
+    const std::string detail = fmt::format("{} {} is marked already, with an IoU of {:.2f}", name_of(box), written(box),
+                                           iou(other.box, object.box));
+    defect(box, identical ? "duplicate box" : "doubled box", detail, repairing(), !identical && !repairing());
+    return !identical && !repairing();
   }
 
   bool readable(const StatedBox& box) {
@@ -123,7 +129,7 @@ std::string StatedPicture::origin() const { return line > 0 ? fmt::format("{}:{}
 void DefectSink::add(Defect defect) {
   report_.defects.push_back(std::move(defect));
   const Defect& last = report_.defects.back();
-  if (policy_ == BadDataPolicy::error) {
+  if (policy_ == BadDataPolicy::error && !last.kept) {
     throw Error(
         fmt::format("{}: {}: {}; mend it, or run with --bad-data skip or repair", last.where, last.reason, last.detail),
         Error::Kind::bad_data);
@@ -145,7 +151,7 @@ std::vector<Annotation> check_boxes(const StatedPicture& picture, int width, int
 void check_limits(const DefectReport& report, const std::string& data) {
   int64_t pictures = 0, boxes = 0;
   for (const Defect& defect : report.defects) {
-    if (!defect.repaired) ++(defect.image ? pictures : boxes);
+    if (!defect.repaired && !defect.kept) ++(defect.image ? pictures : boxes);
   }
   const auto too_many = [](int64_t left_out, int64_t seen) {
     return left_out > 1 && static_cast<double>(left_out) > kMaxLeftOut * static_cast<double>(seen);

@@ -7,8 +7,10 @@
 //   zero-area box      x1 == x0 or y1 == y0 as written                left out
 //   box outside image  nothing of it in the picture                   left out
 //   box exceeds image  more than kToleratedPx beyond a border         skip: left out; repair: clipped
-//   duplicate box      class of an earlier box and nearly its place   left out (under repair this counts as mended)
-// Nearly the same place is an IoU over kSameObjectIou: people who mark an object twice do not hit the same pixels.
+//   duplicate box      class and corners of an earlier box            left out (under repair this counts as mended)
+//   doubled box        class of an earlier box and nearly its place   skip, error: kept, reported; repair: left out
+// Nearly the same place is an IoU over kSameObjectIou: people who mark an object twice do not hit the same pixels, but
+// two objects of a crowd can lie that close too, so only a repair that was asked for takes one away.
 // Up to kToleratedPx beyond a border is a matter of counting from 0 or from 1, not a defect: clipped silently.
 // Frame: box_image. VOC's corners are pixel numbers from 1, both inclusive: [xmin-1, ymin-1, xmax, ymax].
 #pragma once

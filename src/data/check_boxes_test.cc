@@ -100,10 +100,19 @@ TEST(CheckBoxes, OnePixelOverTheBorderIsAConventionNotADefect) {
   EXPECT_EQ(check_in(BadDataPolicy::skip, {stated(90, 70, 101.01, 80)}).kept.size(), 0u);
 }
 
-TEST(CheckBoxes, NearlyTheSamePlaceIsADuplicateNeighboursAreNot) {
+TEST(CheckBoxes, NearlyTheSamePlaceIsReportedAndOnlyRepairTakesItAway) {
   // 20x20 moved by 1 px: 19*20 / (2*400 - 380) = 0.905; by 3 px: 340 / 460 = 0.739.
-  EXPECT_EQ(check_in(BadDataPolicy::skip, {stated(10, 10, 30, 30), stated(11, 10, 31, 30)}).kept.size(), 1u);
-  EXPECT_EQ(check_in(BadDataPolicy::skip, {stated(10, 10, 30, 30), stated(13, 10, 33, 30)}).kept.size(), 2u);
+  const std::vector<StatedBox> doubled = {stated(10, 10, 30, 30), stated(11, 10, 31, 30)};
+  for (const BadDataPolicy policy : {BadDataPolicy::skip, BadDataPolicy::error}) {
+    const Outcome outcome = check_in(policy, doubled);
+    EXPECT_EQ(outcome.kept.size(), 2u);
+    EXPECT_EQ(outcome.report.counts(), (std::map<std::string, int64_t>{{"doubled box", 1}}));
+    EXPECT_TRUE(outcome.report.defects[0].kept);
+  }
+  EXPECT_EQ(check_in(BadDataPolicy::repair, doubled).kept.size(), 1u);
+  const Outcome neighbours = check_in(BadDataPolicy::repair, {stated(10, 10, 30, 30), stated(13, 10, 33, 30)});
+  EXPECT_EQ(neighbours.kept.size(), 2u);
+  EXPECT_TRUE(neighbours.report.defects.empty());
 }
 
 TEST(CheckBoxes, DuplicatesOfTheSameClassOnly) {

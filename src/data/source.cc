@@ -211,22 +211,22 @@ std::string describe(const DefectReport& report, size_t max_listed) {
       fmt::format("{} pictures, {} boxes, {} defects\n", report.images_seen, report.boxes_seen, report.defects.size());
   if (report.defects.empty()) return text;
   struct Count {
-    int64_t left_out = 0, repaired = 0;
+    int64_t left_out = 0, repaired = 0, kept = 0;
   };
   std::map<std::string, Count> counts;
   for (const Defect& defect : report.defects) {
     Count& count = counts[defect.reason];
-    ++(defect.repaired ? count.repaired : count.left_out);
+    ++(defect.kept ? count.kept : defect.repaired ? count.repaired : count.left_out);
   }
-  text += fmt::format("  {:<20} {:>9} {:>9}\n", "reason", "left out", "repaired");
+  text += fmt::format("  {:<20} {:>9} {:>9} {:>9}\n", "reason", "left out", "repaired", "kept");
   for (const auto& [reason, count] : counts) {
-    text += fmt::format("  {:<20} {:>9} {:>9}\n", reason, count.left_out, count.repaired);
+    text += fmt::format("  {:<20} {:>9} {:>9} {:>9}\n", reason, count.left_out, count.repaired, count.kept);
   }
   const size_t listed = std::min(max_listed, report.defects.size());
   for (size_t i = 0; i < listed; ++i) {
     const Defect& defect = report.defects[i];
     text += fmt::format("  {}: {}: {}{}\n", defect.where, defect.reason, defect.detail,
-                        defect.repaired ? " (repaired)" : "");
+                        defect.kept ? " (kept)" : defect.repaired ? " (repaired)" : "");
   }
   if (listed < report.defects.size()) text += fmt::format("  ... and {} more\n", report.defects.size() - listed);
   return text;

@@ -24,7 +24,8 @@ struct Defect {
   std::string where;     // file:line
   std::string detail;    // what was expected and found
   bool image = false;    // the picture is concerned, not just one box
-  bool repaired = false; // the box was kept, mended
+  bool repaired = false; // mended: the box was kept, or was the copy that de-duplication removes
+  bool kept = false;     // suspicious only: the box was kept as it is
 };
 
 struct DefectReport {

@@ -233,7 +233,7 @@ TEST(Source, BccdAsItsDescriptionSays) {
   EXPECT_EQ(load_dataset(options, "test", report).examples.size(), 72u);
   EXPECT_EQ(report.images_seen, 364);
   EXPECT_EQ(report.boxes_seen, 4888);
-  EXPECT_EQ(report.counts(), (Counts{{"zero-area box", 2}, {"duplicate box", 8}})) << describe(report, 50);
+  EXPECT_EQ(report.counts(), (Counts{{"zero-area box", 2}, {"doubled box", 8}})) << describe(report, 50);
 }
 
 }  // namespace

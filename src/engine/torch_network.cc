@@ -28,6 +28,7 @@ torch::Tensor activate(torch::Tensor x, Activation activation) {
 
 // Sum of the channels that both have, the rest of the first unchanged (Darknet's rule).
 torch::Tensor add_shortcut(const torch::Tensor& x, const torch::Tensor& from) {
+  if (x.size(1) == from.size(1)) return x + from;  // no narrow(): its gradient would be a copy of the whole map
   const int64_t common = std::min(x.size(1), from.size(1));
   if (common == x.size(1)) return x + from.narrow(1, 0, common);
   return torch::cat({x.narrow(1, 0, common) + from, x.narrow(1, common, x.size(1) - common)}, 1);

@@ -1,0 +1,118 @@
+// Valid files for the fuzzers to start from: without them a fuzzer never gets past a magic number.
+//   make_seeds CORPUS      writes CORPUS/fuzz_NAME/seed*
+#include <iostream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "format/model_file.h"
+#include "format/sealed_file.h"
+#include "image/save.h"
+#include "net/cfg.h"
+
+namespace fs = std::filesystem;
+using namespace yolov3;
+
+namespace {
+
+constexpr const char* kCfg = R"([net]
+width=64
+height=64
+channels=3
+[convolutional]
+batch_normalize=1
+filters=4
+size=3
+stride=2
+pad=1
+activation=leaky
+[convolutional]
+filters=4
+size=1
+stride=1
+pad=1
+activation=linear
+[shortcut]
+from=-2
+activation=linear
+[route]
+layers=-1,0
+[upsample]
+stride=2
+[maxpool]
+size=32
+stride=32
+padding=0
+[convolutional]
+filters=14
+size=1
+stride=1
+pad=1
+activation=linear
+[yolo]
+mask=0,1
+anchors=10,13, 16,30
+classes=2
+num=2
+)";
+
+constexpr const char* kVoc =
+    "<annotation><filename>a.jpg</filename><size><width>9</width><height>9</height></size><object><name>dog</name>"
+    "<difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></"
+    "annotation>";
+
+constexpr const char* kCoco =
+    R"({"images":[{"id":1,"file_name":"a.jpg","width":9,"height":9}],"categories":[{"id":3,"name":"dog"}],)"
+    R"("annotations":[{"id":1,"image_id":1,"category_id":3,"bbox":[1,2,3,4],"area":12,"iscrowd":0}]})";
+
+void put(const fs::path& path, const std::string& bytes) {
+  make_directories(path.parent_path());
+  write_file(path, bytes);
+}
+
+Image picture() {
+  Image image(40, 24);
+  for (size_t i = 0; i < image.rgb.size(); ++i) image.rgb[i] = static_cast<uint8_t>(i * i >> 6);
+  return image;
+}
+
+// The fuzzer puts its own seal behind what it made of these bytes.
+void put_model(const fs::path& path) {
+  Model model;
+  model.spec = parse_cfg(kCfg, "seed.cfg").spec;
+  model.weights = random_weights(model.spec);
+  model.names = {"dog", "traffic light"};
+  TrainingState state;
+  state.tensors["adam/step"] = Tensor({2, 2});
+  state.values["epoch"] = "1";
+  make_directories(path.parent_path());
+  save_model(path, model, &state);
+  const std::string sealed = read_file(path);
+  write_file(path, sealed.substr(0, sealed.size() - kSealSize));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  check(argc == 2, "usage: make_seeds CORPUS");
+  const fs::path corpus = argv[1];
+  put(corpus / "fuzz_cfg/seed", kCfg);
+  put(corpus / "fuzz_lines/seed", "a b.jpg 1,2,3,4,0 5.5,6,7,8,1\nbackground.png\n");
+  put(corpus / "fuzz_voc/seed", kVoc);
+  put(corpus / "fuzz_data_yaml/seed",
+      "path: .\ntrain: [a.txt, synthetic:4]\nval: b\nnc: 2\nnames: {0: dog, 1: traffic light}\n");
+  put(corpus / "fuzz_class_names/seed",
+      "\xef\xbb\xbf"
+      "dog\r\ntraffic light\r\n\r\n");
+  put(corpus / "fuzz_options/seed", "conf = 0.5\nsizes = [1, 2]\nname = \"x\"\nimgsz = \"64x32\"\n");
+  put(corpus / "fuzz_coco/seed-truth", kCoco);
+  put(corpus / "fuzz_coco/seed-results", R"([{"image_id":1,"category_id":3,"bbox":[1,2,3,4],"score":0.5}])");
+  make_directories(corpus / "fuzz_image");
+  save_image(corpus / "fuzz_image/seed.jpg", picture());
+  save_image(corpus / "fuzz_image/seed.png", picture());
+  put(corpus / "fuzz_image/seed.ppm", "P6\n2 1\n255\nabcdef");
+  put_model(corpus / "fuzz_model_file/seed.h5");
+  return 0;
+} catch (const std::exception& error) {
+  std::cerr << "make_seeds: " << error.what() << "\n";
+  return 1;
+}
