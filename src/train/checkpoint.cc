@@ -25,6 +25,8 @@ void keep_previous(const fs::path& last, const fs::path& previous) {
   fs::create_hard_link(last, temporary, reason);
   if (reason) fs::copy_file(last, temporary, fs::copy_options::overwrite_existing, reason);  // no hard links there
   if (!reason) fs::rename(temporary, previous, reason);
+  std::error_code ignored;
+  fs::remove(temporary, ignored);  // still there when both were one file already: then a rename does nothing
   if (reason) log_warning("{}: the checkpoint before the last could not be kept: {}", previous.string(), reason.message());
 }
 

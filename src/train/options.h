@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,7 @@ struct TrainOptions {
   bool resume = false;
   int save_period = 0;                       // epochs between weights/epoch-N.h5; 0 = none
   bool validate = true;                      // after each epoch, on the val split
+  std::function<void(int64_t step)> on_step; // called after each update, when set; not an option of the command line
 };
 
 }  // namespace yolov3

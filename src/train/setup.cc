@@ -65,6 +65,9 @@ void check_options(const TrainOptions& options) {
         options.weight_decay, options.clip_norm);
   check(options.loss.label_smoothing >= 0 && options.loss.label_smoothing < 1,
         "--label-smoothing {}: expected 0 or more and under 1", options.loss.label_smoothing);
+  check(options.width >= 32 && options.height >= 32 && options.width % 32 == 0 && options.height % 32 == 0,
+        "--imgsz {}x{}: both sides are multiples of 32", options.width, options.height);
+  use_bf16(options);  // refuses an unknown precision
   for (const int size : options.multi_scale) {
     check(size >= 32 && size % 32 == 0, "--multi-scale {}: sizes are multiples of 32", size);
   }

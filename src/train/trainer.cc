@@ -98,8 +98,8 @@ RunData load_run_data(const TrainOptions& options) {
 
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, std::string args_toml, RunData data, std::optional<Checkpoint> checkpoint,
-          fs::path directory);
+  Trainer(const TrainOptions& options, std::string args_toml, const NetworkSpec& spec, torch::Device device, RunData data,
+          std::optional<Checkpoint> checkpoint, fs::path directory);
   TrainResult run();
 
  private:
@@ -147,17 +147,17 @@ NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std:
   return spec;
 }
 
-Trainer::Trainer(const TrainOptions& options, std::string args_toml, RunData data, std::optional<Checkpoint> checkpoint,
-                 fs::path directory)
+Trainer::Trainer(const TrainOptions& options, std::string args_toml, const NetworkSpec& spec, torch::Device device,
+                 RunData data, std::optional<Checkpoint> checkpoint, fs::path directory)
     : options_(options),
       args_toml_(std::move(args_toml)),
       data_(std::move(data)),
       directory_(std::move(directory)),
       bf16_(use_bf16(options)),
-      spec_(spec_of(options, data_, checkpoint)),
+      spec_(spec),
       network_(spec_,
                checkpoint ? checkpoint->model.weights : make_initial_weights(options, spec_, data_.train.names),
-               parse_device(options.device), bf16_, options.bn_momentum),
+               device, bf16_, options.bn_momentum),
       adam_(adam_params(network_, options.weight_decay)),
       loader_(data_.train, training_loader(options)),
       csv_(directory_ / "results.csv", checkpoint ? checkpoint->position.epoch : 0) {
@@ -208,6 +208,7 @@ void Trainer::train_epoch() {
     train_step(*batch);
     ++position_.next_batch;
     report_step(position_.next_batch, *batch, progress);
+    if (options_.on_step) options_.on_step(position_.step);
     if (interrupt_signal() != 0) return;
   }
 }
@@ -295,7 +296,7 @@ void Trainer::finish_epoch() {
                      .box_loss = position_.giou_sum / images,
                      .obj_loss = position_.conf_sum / images,
                      .cls_loss = position_.prob_sum / images,
-                     .lr = lr_};
+                     .lr = schedule_.rate(position_.step)};
   if (options_.validate) {
     const Validation validation = validate(network_, bf16_, data_.val, options_, directory_);
     if (interrupt_signal() != 0) return;  // judged in part only: the epoch is finished on resume
@@ -410,7 +411,9 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml) {
     }
   }
   RunData data = load_run_data(options);
-  if (!options.resume) {
+  const NetworkSpec spec = spec_of(options, data, checkpoint);
+  const torch::Device device = parse_device(options.device);
+  if (!options.resume) {  // after everything that can be refused, so that a mistake leaves no empty run behind
     directory = make_run_directory(options.project, options.name);
   } else {
     make_directories(directory / "weights");
@@ -418,7 +421,7 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml) {
   log_info("{}: {} training and {} validation pictures, {} classes, {} {}x{}, {}, seed {}", directory.string(),
            data.train.examples.size(), data.val.examples.size(), data.train.names.size(), options.model, options.width,
            options.height, use_bf16(options) ? "bf16" : "f32", options.seed);
-  Trainer trainer(options, args_toml, std::move(data), std::move(checkpoint), directory);
+  Trainer trainer(options, args_toml, spec, device, std::move(data), std::move(checkpoint), directory);
   return trainer.run();
 }
 

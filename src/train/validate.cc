@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "data/loader.h"
 #include "detect/detector.h"
@@ -82,7 +84,13 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
                     detections_from_maps(maps, static_cast<int64_t>(n), net_heads, batch->letterboxes[n], width, height,
                                          detect));
     }
-    if (seen == 0 && !pictures.empty()) save_pictures(pictures, *batch, maps, net_heads, dataset.names);
+    if (seen == 0 && !pictures.empty()) {
+      try {
+        save_pictures(pictures, *batch, maps, net_heads, dataset.names);
+      } catch (const Error& error) {  // a full disk is no reason to lose the figures
+        log_warning("the pictures of the validation could not be written: {}", error.what());
+      }
+    }
     seen += static_cast<int64_t>(batch->examples.size());
     progress.update(seen);
   }

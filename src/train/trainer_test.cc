@@ -1,0 +1,256 @@
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <cmath>
+#include <csignal>
+#include <limits>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/interrupt.h"
+#include "base/text.h"
+#include "format/model_file.h"
+#include "net/builder.h"
+#include "net/cfg.h"
+#include "train/checkpoint.h"
+#include "train/setup.h"
+
+namespace fs = std::filesystem;
+
+namespace yolov3 {
+namespace {
+
+// Every test trains in a folder of its own, on the built-in pictures, with a network small enough for a second.
+class TrainerTest : public ::testing::Test {
+ protected:
+  TrainerTest() {
+    std::string name = (fs::temp_directory_path() / "yolov3_train_XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw Error("cannot make a folder for the test");
+    folder_ = name;
+    NetworkBuilder net({3, 64, 64});
+    net.conv(8, 3, 2).conv(16, 3, 2).conv(16, 3, 2).conv(16, 1).conv(16, 3).shortcut(2);
+    net.conv(45, 1, 1, Activation::linear, false).yolo({{10, 12}, {18, 24}, {30, 36}}, {0, 1, 2}, 10);
+    spec_ = net.build();
+    write_file(folder_ / "small.cfg", write_cfg(spec_));
+    install_interrupt_handlers();
+    clear_interrupt();
+  }
+  ~TrainerTest() override {
+    clear_interrupt();
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+
+  TrainOptions options(const std::string& name, int epochs = 2) const {
+    TrainOptions options;
+    options.data.data = "synthetic:10";
+    options.model = (folder_ / "small.cfg").string();
+    options.width = options.height = 64;
+    options.batch = 4;  // 3 steps an epoch, the last of 2 pictures
+    options.epochs = epochs;
+    options.warmup_epochs = 1;
+    options.precision = "f32";
+    options.threads = 1;
+    options.project = folder_ / "runs";
+    options.name = name;
+    return options;
+  }
+
+  fs::path folder_;
+  NetworkSpec spec_;
+};
+
+TEST_F(TrainerTest, ARunLeavesWhatTheContractNames) {
+  TrainOptions o = options("exp");
+  o.save_period = 1;
+  int64_t steps = 0;
+  o.on_step = [&](int64_t step) { EXPECT_EQ(step, ++steps); };
+  const TrainResult result = train(o, "epochs = 2\n");
+  EXPECT_EQ(steps, 6);
+  EXPECT_EQ(result.epochs_done, 2);
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_EQ(result.run_directory, o.project / "exp");
+  for (const char* name : {"args.toml", "results.csv", "train_batch0.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg",
+                           "loss.svg", "map.svg", "weights/last.h5", "weights/last.prev.h5", "weights/best.h5",
+                           "weights/epoch-0.h5", "weights/epoch-1.h5"}) {
+    EXPECT_TRUE(fs::exists(result.run_directory / name)) << name;
+  }
+  const std::string csv = read_file(result.run_directory / "results.csv");
+  const auto lines = split_lines(csv);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0],
+            "epoch,time,train/box_loss,train/obj_loss,train/cls_loss,metrics/precision,metrics/recall,metrics/mAP_0.5,"
+            "metrics/mAP_0.5:0.95,val/box_loss,val/obj_loss,val/cls_loss,x/lr0");
+  EXPECT_TRUE(lines[1].starts_with("0,"));
+  EXPECT_TRUE(lines[2].starts_with("1,"));
+  const Model model = load_model(result.run_directory / "weights/epoch-1.h5");
+  EXPECT_EQ(model.spec, spec_);
+  EXPECT_EQ(model.names, (std::vector<std::string>{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}));
+  EXPECT_EQ(model.weights, load_model(result.run_directory / "weights/last.h5").weights);
+}
+
+TEST_F(TrainerTest, TheSecondRunOfANameGetsItsOwnFolder) {
+  train(options("exp", 1), "");
+  EXPECT_EQ(train(options("exp", 1), "").run_directory.filename(), "exp2");
+}
+
+TEST_F(TrainerTest, TheSameSeedGivesTheSameWeightsForAnyWorkers) {
+  TrainOptions a = options("a"), b = options("b");
+  a.workers = 0;
+  b.workers = 3;
+  const auto weights = [](const TrainResult& result) { return load_model(result.run_directory / "weights/last.h5").weights; };
+  EXPECT_EQ(weights(train(a, "")), weights(train(b, "")));
+}
+
+TEST_F(TrainerTest, LossFalls) {
+  std::string csv;
+  TrainOptions o = options("exp", 12);
+  o.validate = false;
+  o.lr0 = 1e-2;
+  train(o, "");
+  const std::string text = read_file(o.project / "exp/results.csv");
+  const auto lines = split_lines(text);
+  const auto loss = [&](size_t line) {
+    const auto fields = split(lines[line], ',');
+    return *parse_number(fields[2]) + *parse_number(fields[3]) + *parse_number(fields[4]);
+  };
+  EXPECT_LT(loss(12), 0.5 * loss(1));
+}
+
+// A signal in the middle of an epoch, then --resume: bit for bit the weights of the run that was never stopped.
+TEST_F(TrainerTest, ResumeAfterASignalGivesTheSameBits) {
+  for (const int64_t stop_at : {1, 3, 4}) {
+    SCOPED_TRACE(stop_at);
+    TrainOptions whole = options("whole"), stopped = options("stopped");
+    whole.project = stopped.project = folder_ / ("runs" + std::to_string(stop_at));
+    const TrainResult uninterrupted = train(whole, "");
+    stopped.on_step = [&](int64_t step) {
+      if (step == stop_at) std::raise(SIGTERM);
+    };
+    const TrainResult first = train(stopped, "");
+    EXPECT_TRUE(first.interrupted);
+    clear_interrupt();
+    stopped.resume = true;
+    stopped.on_step = nullptr;
+    const TrainResult second = train(stopped, "");
+    EXPECT_FALSE(second.interrupted);
+    EXPECT_EQ(second.run_directory, first.run_directory);
+    const auto at_end = [](const TrainResult& r) { return load_checkpoint(r.run_directory / "weights"); };
+    EXPECT_EQ(at_end(second)->model.weights, at_end(uninterrupted)->model.weights);
+    EXPECT_EQ(at_end(second)->state.tensors, at_end(uninterrupted)->state.tensors);
+    const auto losses = [](const TrainResult& r) {  // the csv without its time column
+      std::string rows;
+      const std::string text = read_file(r.run_directory / "results.csv");
+      for (const std::string_view line : split_lines(text)) {
+        const auto fields = split(line, ',');
+        for (size_t i = 0; i < fields.size(); ++i) rows += i == 1 ? "" : std::string(fields[i]) + ",";
+        rows += "\n";
+      }
+      return rows;
+    };
+    EXPECT_EQ(losses(second), losses(uninterrupted));
+  }
+}
+
+TEST_F(TrainerTest, ResumeWithoutACheckpointStartsAndOfAFinishedRunDoesNothing) {
+  TrainOptions o = options("exp", 1);
+  o.resume = true;
+  int steps = 0;
+  o.on_step = [&](int64_t) { ++steps; };
+  EXPECT_EQ(train(o, "").epochs_done, 1);
+  EXPECT_EQ(steps, 3);
+  const TrainResult again = train(o, "");
+  EXPECT_EQ(again.epochs_done, 1);
+  EXPECT_EQ(steps, 3);
+}
+
+TEST_F(TrainerTest, ADamagedCheckpointFallsBackToTheOneBefore) {
+  TrainOptions o = options("exp", 2);
+  train(o, "");
+  const fs::path last = o.project / "exp/weights/last.h5";
+  fs::resize_file(last, fs::file_size(last) / 2);
+  const std::optional<Checkpoint> checkpoint = load_checkpoint(last.parent_path());
+  ASSERT_TRUE(checkpoint);
+  EXPECT_EQ(checkpoint->path.filename(), "last.prev.h5");
+  EXPECT_EQ(checkpoint->position.epoch, 1);
+}
+
+// A kernel value that overflows in the forward pass of the first step.
+TEST_F(TrainerTest, NonFiniteLossStopsBeforeAnythingIsTouchedAndNamesThePlace) {
+  TrainOptions o = options("exp");
+  Model model{spec_, make_initial_weights(o, spec_, std::vector<std::string>(10)), {}, {}};
+  for (int digit = 0; digit < 10; ++digit) model.names.push_back(std::to_string(digit));
+  const std::vector<ParamSlot> slots = param_slots(spec_);
+  for (size_t i = 0; i < slots.size(); ++i) {  // bias of th of anchor 1 in the only head
+    if (slots[i].layer == 6 && slots[i].kind == ParamKind::bias) model.weights.tensors[i][15 + 3] = NAN;
+  }
+  save_model(folder_ / "planted.h5", model);
+  o.weights = folder_ / "planted.h5";
+  int steps = 0;
+  o.on_step = [&](int64_t) { ++steps; };
+  try {
+    train(o, "");
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    for (const char* part : {"step 1", "synthetic", "head 0", "stride 8", "cell (gy 0, gx 0)", "anchor 1", "th = nan"}) {
+      EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
+    }
+  }
+  EXPECT_EQ(steps, 0);
+  const Weights kept = load_model(o.project / "exp/weights/last.h5").weights;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    for (int64_t k = 0; k < kept.tensors[i].size(); ++k) {
+      const float got = kept.tensors[i][k], want = model.weights.tensors[i][k];
+      ASSERT_TRUE(got == want || (std::isnan(got) && std::isnan(want))) << slots[i].name << " " << k;
+    }
+  }
+}
+
+TEST_F(TrainerTest, AFullDiskCostsAWarningNotTheRun) {
+  TrainOptions o = options("exp", 1);
+  train(o, "");
+  const Weights before = load_model(o.project / "exp/weights/last.h5").weights;
+  struct rlimit normal {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &normal), 0);
+  struct rlimit full = normal;
+  full.rlim_cur = 16384;  // files larger than this cannot be written, as on a full disk
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  o.epochs = 3;
+  o.resume = true;
+  int steps = 0;
+  o.on_step = [&](int64_t) { ++steps; };
+  TrainResult result;
+  EXPECT_NO_THROW(result = train(o, ""));
+  ::setrlimit(RLIMIT_FSIZE, &normal);
+  std::signal(SIGXFSZ, old_handler);
+  EXPECT_EQ(steps, 6);
+  EXPECT_EQ(result.epochs_done, 3);
+  EXPECT_EQ(load_model(o.project / "exp/weights/last.h5").weights, before);
+  for (const fs::directory_entry& entry : fs::directory_iterator(o.project / "exp/weights")) {
+    EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+  }
+}
+
+TEST_F(TrainerTest, OptionsThatCannotWorkAreRefused) {
+  const auto refuse = [&](auto change) {
+    TrainOptions o = options("refused");
+    change(o);
+    EXPECT_THROW(train(o, ""), Error);
+    EXPECT_FALSE(fs::exists(o.project / "refused"));
+  };
+  refuse([](TrainOptions& o) { o.epochs = 0; });
+  refuse([](TrainOptions& o) { o.batch = 0; });
+  refuse([](TrainOptions& o) { o.lr_end = 1; });
+  refuse([](TrainOptions& o) { o.device = "cuda:99"; });
+  refuse([](TrainOptions& o) { o.precision = "f16"; });
+  refuse([](TrainOptions& o) { o.width = 63; });
+  refuse([](TrainOptions& o) { o.model = "yolov4"; });
+  refuse([](TrainOptions& o) { o.data.data = "/nowhere"; });
+}
+
+}  // namespace
+}  // namespace yolov3
