@@ -72,7 +72,7 @@ void add_loss_options(Options& options, TrainOptions& t) {
   options.add("positive-iou", &t.assign.positive_iou, "an anchor answers for an object that it overlaps more than this")
       .range(0, 1);
   options.add("best-of-all", &t.assign.best_of_all, "when no anchor does, the best of all heads answers");
-  options.add("ignore-iou", &t.loss.ignore_iou, "background whose box overlaps an object more is not punished")
+  options.add("ignore-iou", &t.loss.ignore_iou, "background whose box overlaps an object this much is not punished")
       .range(0, 1);
   options.add("label-smoothing", &t.loss.label_smoothing, "share of the class target spread over all classes")
       .range(0, 1);

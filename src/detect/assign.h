@@ -13,7 +13,7 @@
 namespace yolov3 {
 
 struct AssignOptions {
-  float positive_iou = 0.3f;  // IoU with an anchor centred in the object's cell, above which the anchor is positive
+  double positive_iou = 0.3;  // IoU with an anchor centred in the object's cell, above which the anchor is positive
   bool best_of_all = true;    // no anchor positive: the best anchor of all heads is
 };
 

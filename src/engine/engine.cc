@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <omp.h>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "engine/reference.h"
@@ -23,6 +25,7 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const NetworkS
         have_torch() ? "; use --engine torch" : ", and this build has no LibTorch");
   check(options.precision == "f32" || options.precision == "auto",
         "--precision {}: the reference engine computes in f32 only", options.precision);
+  if (options.threads > 0) omp_set_num_threads(options.threads);
   return make_reference_engine(spec, std::move(weights));
 }
 

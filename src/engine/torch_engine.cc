@@ -1,5 +1,6 @@
 #include "engine/torch_engine.h"
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "engine/torch_network.h"
 #include "net/fold.h"
@@ -37,7 +38,9 @@ std::unique_ptr<Engine> make_torch_engine(const EngineOptions& options, const Ne
         "--precision {}: the torch engine has f32 and bf16", options.precision);
   if (options.threads > 0) torch::set_num_threads(options.threads);
   const auto [folded_spec, folded_weights] = fold_batch_norm(spec, *weights);
-  return std::make_unique<TorchEngine>(folded_spec, folded_weights, device, options.precision == "bf16");
+  const bool bf16 = options.precision == "bf16" ||
+                    (options.precision == "auto" && device.is_cpu() && cpu_features().avx512_bf16);
+  return std::make_unique<TorchEngine>(folded_spec, folded_weights, device, bf16);
 }
 
 bool have_torch() { return true; }

@@ -140,8 +140,10 @@ torch::Tensor TorchNetwork::convolve(const Conv& conv, size_t index, torch::Tens
   const torch::Tensor bias = conv.batch_normalize ? torch::Tensor() : params_[slot].to(compute_type_);
   x = torch::conv2d(x, kernel, bias, conv.stride, conv.padding, 1, conv.groups);
   if (conv.batch_normalize) {
-    x = torch::batch_norm(x, params_[slot + 1], params_[slot], params_[slot + 2], params_[slot + 3], training,
-                          bn_momentum_, spec_.bn_epsilon, false);
+    // One value a channel has no variance: it must not enter the running one.
+    const double momentum = x.size(0) * x.size(2) * x.size(3) > 1 ? bn_momentum_ : 0.0;
+    x = torch::batch_norm(x, params_[slot + 1], params_[slot], params_[slot + 2], params_[slot + 3], training, momentum,
+                          spec_.bn_epsilon, false);
   }
   return activate(std::move(x), conv.activation);
 }
@@ -181,8 +183,11 @@ torch::Tensor TorchNetwork::run_layer(size_t index, const std::vector<torch::Ten
 }
 
 std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bool training) {
-  check(images.dim() == 4 && images.size(1) == spec_.input.channels, "the network takes N,{},H,W images",
-        spec_.input.channels);
+  const int64_t stride = max_stride(spec_);
+  check(images.dim() == 4 && images.size(0) > 0 && images.size(1) == spec_.input.channels && images.size(2) > 0 &&
+            images.size(3) > 0 && images.size(2) % stride == 0 && images.size(3) % stride == 0,
+        "the network takes images N,{},H,W with H and W multiples of {}, not {}", spec_.input.channels, stride,
+        to_string(images.sizes().vec()));
   const torch::Tensor input = images.to(device_, compute_type_).contiguous(torch::MemoryFormat::ChannelsLast);
   std::vector<torch::Tensor> outputs(spec_.layers.size());
   for (size_t i = 0; i < spec_.layers.size(); ++i) {

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,7 +14,7 @@ namespace yolov3 {
 
 // The loss of the notes' compute_loss; each rule is an option, the defaults are the notes'.
 struct LossOptions {
-  double ignore_iou = 0.5;          // background cells whose box overlaps a true box of their head more are not punished
+  double ignore_iou = 0.5;          // background cells whose box overlaps a true box of their head this much are not punished
   double label_smoothing = 0.01;   // class target (1-s)*onehot + s/K
   double box_gain = 1.0;           // weights of the three parts in the total
   double obj_gain = 1.0;
@@ -52,7 +51,6 @@ struct TrainOptions {
   bool resume = false;
   int save_period = 0;                       // epochs between weights/epoch-N.h5; 0 = none
   bool validate = true;                      // after each epoch, on the val split
-  std::function<void(int64_t step)> on_step; // called after each update, when set; not an option of the command line
 };
 
 }  // namespace yolov3

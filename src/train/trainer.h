@@ -1,7 +1,9 @@
 // The training loop of the notes' train.py as one call.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "train/options.h"
@@ -19,6 +21,8 @@ struct TrainResult {
 // `args_toml`: the effective options as the program writes them into the run directory.
 // Errors: of the data, the model and the device; a non-finite loss or gradient stops the run with the image, the head
 // and the cell named and the weights of the last good step saved. A build without LibTorch says so.
-TrainResult train(const TrainOptions& options, const std::string& args_toml);
+// `on_step` is called after each update, when set.
+TrainResult train(const TrainOptions& options, const std::string& args_toml,
+                  const std::function<void(int64_t step)>& on_step = {});
 
 }  // namespace yolov3
