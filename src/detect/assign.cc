@@ -60,7 +60,7 @@ class ImageAssigner {
         const CenteredBox anchor{here.gx + 0.5, here.gy + 0.5, double{head.anchors[a].width} / head.stride_x,
                                  double{head.anchors[a].height} / head.stride_y};
         const double iou = centered_iou(truth, anchor);
-        if (iou > double{options_.positive_iou}) {
+        if (iou > options_.positive_iou) {
           targets_.positives.push_back(here);
           head_positive = true;
         }

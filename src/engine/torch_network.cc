@@ -133,6 +133,13 @@ void TorchNetwork::restore_statistics(const std::vector<torch::Tensor>& statisti
   }
 }
 
+bool TorchNetwork::statistics_are_finite() const {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].trainable && !params_[i].isfinite().all().item<bool>()) return false;
+  }
+  return true;
+}
+
 torch::Tensor TorchNetwork::convolve(const Conv& conv, size_t index, torch::Tensor x, bool training) {
   // Slots of a layer: bias (beta), [gamma, running mean, running variance,] kernel.
   const auto slot = static_cast<size_t>(first_slot_[index]);

@@ -42,6 +42,7 @@ class TorchNetwork {
   // Copies of the running statistics, to undo the update of a forward pass whose step is not taken.
   std::vector<torch::Tensor> statistics() const;
   void restore_statistics(const std::vector<torch::Tensor>& statistics);
+  bool statistics_are_finite() const;
 
  private:
   torch::Tensor run_layer(size_t index, const std::vector<torch::Tensor>& outputs, const torch::Tensor& images,

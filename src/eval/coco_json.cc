@@ -17,13 +17,45 @@ using Json = nlohmann::json;
 
 constexpr double kMaxPixels = 1e9;  // beyond this a coordinate is a defect, and areas would overflow
 
-// Segmentations are most of such a file and are not judged: they are skipped while parsing, never stored.
+constexpr uint64_t kMaxFileBytes = 512 << 20;  // COCO's largest, instances_train2017.json, has 448 MB
+constexpr int kMaxDepth = 8;                   // COCO's own is 4
+constexpr int64_t kMaxValues = 50'000'000;     // a value costs up to 100 bytes and as few as 2 in the file
+
+// Decides while parsing what is stored. Segmentations are most of such a file and are not judged: they are skipped.
+class Filter {
+ public:
+  explicit Filter(std::string file) : file_(std::move(file)) {}
+
+  bool keep(int depth, Json::parse_event_t event, const Json& parsed) {
+    using Event = Json::parse_event_t;
+    const bool starts = event == Event::object_start || event == Event::array_start;
+    check(depth < kMaxDepth || !starts, "{}: nested deeper than {} levels; is it COCO's JSON?", file_, kMaxDepth);
+    if (depth < skipped_depth_ || (depth == skipped_depth_ && event == Event::key)) skipped_depth_ = kNowhere;
+    const bool skipped = depth >= skipped_depth_;
+    if (event == Event::key && !skipped && parsed == "segmentation") {
+      skipped_depth_ = depth;
+      return false;
+    }
+    if (!skipped && (starts || event == Event::value)) {
+      check(++values_ <= kMaxValues, "{}: more than {} values; split the file", file_, kMaxValues);
+    }
+    return true;
+  }
+
+ private:
+  static constexpr int kNowhere = std::numeric_limits<int>::max();
+  std::string file_;
+  int skipped_depth_ = kNowhere;  // of the key whose value is being skipped
+  int64_t values_ = 0;            // stored
+};
+
 Json parse_json(const std::filesystem::path& path) {
-  const auto keep = [](int, Json::parse_event_t event, Json& parsed) {
-    return event != Json::parse_event_t::key || parsed != "segmentation";
+  Filter filter(path.string());
+  const auto keep = [&](int depth, Json::parse_event_t event, const Json& parsed) {
+    return filter.keep(depth, event, parsed);
   };
   try {
-    return Json::parse(read_file(path, uint64_t{4} << 30), keep);
+    return Json::parse(read_file(path, kMaxFileBytes), keep);
   } catch (const Json::exception& error) {
     fail("{}: not valid JSON: {}", path.string(), error.what());
   }

@@ -25,7 +25,8 @@ struct CocoTruth {
   std::vector<CocoImage> images;        // in order of image id
 };
 
-// Errors, with file and entry: not JSON, missing keys, unknown images or categories, boxes that are no numbers.
+// Errors, with file and entry: not JSON, over 512 MB or 50 million values (segmentations do not count), nested over 8
+// levels, missing keys, unknown images or categories, boxes that are no numbers.
 CocoTruth read_coco_truth(const std::filesystem::path& path);
 // Replaces what detections the images had.
 void read_coco_results(const std::filesystem::path& path, CocoTruth& truth);

@@ -10,6 +10,12 @@
 
 namespace yolov3 {
 
+// Scores low enough for the whole precision-recall curve, every class of a box, no limit on boxes a picture.
+inline DetectOptions metrics_detect_options() {
+  return {.decode = {.score_threshold = 0.001f, .multi_label = true},
+          .nms = {.iou_threshold = 0.6f, .max_detections = 0}};
+}
+
 struct EvaluateOptions {
   int batch = 8;
   bool exact_decode = false;

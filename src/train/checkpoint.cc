@@ -1,8 +1,7 @@
 #include "train/checkpoint.h"
 
-#include <unistd.h>
-
-#include <charconv>
+#include <algorithm>
+#include <cstdint>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -16,26 +15,55 @@ namespace {
 std::string mean_name(const ParamSlot& slot) { return "adam/mean/" + slot.name; }
 std::string square_name(const ParamSlot& slot) { return "adam/square/" + slot.name; }
 
-// Keeps the present checkpoint under its second name without a moment in which neither name is good.
-void keep_previous(const fs::path& last, const fs::path& previous) {
-  if (!fs::exists(last)) return;
-  const fs::path temporary = previous.string() + ".tmp";
+// Puts the new checkpoint in the place of the last one, which becomes the one before, without a moment in which last.h5
+// is missing.
+void rotate(const fs::path& next, const fs::path& last, const fs::path& previous) {
   std::error_code reason;
-  fs::remove(temporary, reason);
-  fs::create_hard_link(last, temporary, reason);
-  if (reason) fs::copy_file(last, temporary, fs::copy_options::overwrite_existing, reason);  // no hard links there
-  if (!reason) fs::rename(temporary, previous, reason);
-  std::error_code ignored;
-  fs::remove(temporary, ignored);  // still there when both were one file already: then a rename does nothing
-  if (reason) log_warning("{}: the checkpoint before the last could not be kept: {}", previous.string(), reason.message());
+  if (fs::exists(last, reason)) {
+    const fs::path temporary = previous.string() + ".tmp";
+    fs::remove(temporary, reason);
+    fs::create_hard_link(last, temporary, reason);
+    if (reason) fs::copy_file(last, temporary, fs::copy_options::overwrite_existing, reason);  // no hard links there
+    if (!reason) fs::rename(temporary, previous, reason);
+    if (reason) log_warning("{}: the checkpoint before the last could not be kept: {}", previous.string(), reason.message());
+    fs::remove(temporary, reason);
+  }
+  fs::rename(next, last, reason);
+  check(!reason, "{}: cannot be renamed into place: {}", next.string(), reason.message());
+}
+
+const std::string& text_of(const TrainingState& state, const std::string& key) {
+  const auto found = state.values.find(key);
+  check(found != state.values.end(), "it is a model, not a checkpoint to resume from: it has no value '{}'", key);
+  return found->second;
 }
 
 double number(const TrainingState& state, const std::string& key) {
-  const auto found = state.values.find(key);
-  check(found != state.values.end(), "the checkpoint has no value '{}'", key);
-  const auto value = parse_number(found->second);
-  check(value.has_value(), "the checkpoint's '{}' is '{}', expected a number", key, found->second);
+  const std::optional<double> value = parse_number(text_of(state, key));
+  check(value.has_value(), "its '{}' is '{}', expected a number", key, text_of(state, key));
   return *value;
+}
+
+int64_t count(const TrainingState& state, const std::string& key) {
+  const std::optional<int64_t> value = parse_integer(text_of(state, key));
+  check(value && *value >= 0 && *value < (int64_t{1} << 53), "its '{}' is '{}', expected a count", key,
+        text_of(state, key));
+  return *value;
+}
+
+RunPosition position_of(const TrainingState& state) {
+  return {.epoch = static_cast<int>(std::min<int64_t>(count(state, "epoch"), INT32_MAX)),
+          .next_batch = count(state, "next_batch"),
+          .step = count(state, "step"),
+          .best = number(state, "best"),
+          .seconds = number(state, "seconds"),
+          .giou_sum = number(state, "giou_sum"),
+          .conf_sum = number(state, "conf_sum"),
+          .prob_sum = number(state, "prob_sum"),
+          .images = count(state, "images"),
+          .batch = count(state, "batch"),
+          .pictures = count(state, "pictures"),
+          .seed = static_cast<uint64_t>(parse_integer(text_of(state, "seed")).value_or(0))};
 }
 
 }  // namespace
@@ -61,9 +89,12 @@ void save_checkpoint(const fs::path& weights_folder, const Model& model, TorchNe
                   {"conf_sum", fmt::format("{}", position.conf_sum)},
                   {"prob_sum", fmt::format("{}", position.prob_sum)},
                   {"images", fmt::format("{}", position.images)},
+                  {"batch", fmt::format("{}", position.batch)},
+                  {"pictures", fmt::format("{}", position.pictures)},
+                  {"seed", fmt::format("{}", static_cast<int64_t>(position.seed))},
                   {"args", args_toml}};
-  keep_previous(weights_folder / "last.h5", weights_folder / "last.prev.h5");
-  save_model(weights_folder / "last.h5", model, &state);
+  save_model(weights_folder / "next.h5", model, &state);
+  rotate(weights_folder / "next.h5", weights_folder / "last.h5", weights_folder / "last.prev.h5");
 }
 
 std::optional<Checkpoint> load_checkpoint(const fs::path& weights_folder) {
@@ -74,27 +105,21 @@ std::optional<Checkpoint> load_checkpoint(const fs::path& weights_folder) {
       Checkpoint checkpoint;
       checkpoint.model = load_model(path, &checkpoint.state);
       checkpoint.path = path;
-      const TrainingState& state = checkpoint.state;
-      checkpoint.position = {.epoch = static_cast<int>(number(state, "epoch")),
-                             .next_batch = static_cast<int64_t>(number(state, "next_batch")),
-                             .step = static_cast<int64_t>(number(state, "step")),
-                             .best = number(state, "best"),
-                             .seconds = number(state, "seconds"),
-                             .giou_sum = number(state, "giou_sum"),
-                             .conf_sum = number(state, "conf_sum"),
-                             .prob_sum = number(state, "prob_sum"),
-                             .images = static_cast<int64_t>(number(state, "images"))};
+      checkpoint.position = position_of(checkpoint.state);
       return checkpoint;
     } catch (const Error& error) {
       const bool other = std::string_view(name) == "last.h5" && fs::exists(weights_folder / "last.prev.h5");
-      if (!other) throw;
-      log_warning("{}; trying the checkpoint before it", error.what());
+      const std::string reason = error.what();
+      const std::string where = reason.find(path.string()) == std::string::npos ? path.string() + ": " : "";
+      if (!other) throw Error(where + reason, error.kind());
+      log_warning("{}{}; trying the checkpoint before it", where, reason);
     }
   }
   return std::nullopt;
 }
 
-void restore_adam(const TrainingState& state, TorchNetwork& network, Adam& adam) {
+void restore_adam(const Checkpoint& checkpoint, TorchNetwork& network, Adam& adam) {
+  const TrainingState& state = checkpoint.state;
   const torch::NoGradGuard no_grad;
   size_t next = 0;
   for (const ParamSlot& slot : network.slots()) {
@@ -103,13 +128,13 @@ void restore_adam(const TrainingState& state, TorchNetwork& network, Adam& adam)
     const auto restore = [&](const std::string& name, torch::Tensor& moment) {
       const auto found = state.tensors.find(name);
       check(found != state.tensors.end() && found->second.shape() == slot.shape,
-            "the checkpoint has no tensor '{}' of shape {}", name, to_string(slot.shape));
+            "{}: it has no tensor '{}' of shape {}", checkpoint.path.string(), name, to_string(slot.shape));
       moment.copy_(torch_from_tensor(found->second));
     };
     restore(mean_name(slot), param.mean);
     restore(square_name(slot), param.square);
   }
-  adam.set_steps(static_cast<int64_t>(number(state, "adam_steps")));
+  adam.set_steps(count(state, "adam_steps"));
 }
 
 }  // namespace yolov3

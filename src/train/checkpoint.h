@@ -20,6 +20,8 @@ struct RunPosition {
   double seconds = 0;           // of training so far
   double giou_sum = 0, conf_sum = 0, prob_sum = 0;  // of the running epoch, for its means
   int64_t images = 0;                               // of the running epoch
+  int64_t batch = 0, pictures = 0;                  // what next_batch counts in: --batch and the size of the data set
+  uint64_t seed = 0;                                // what the order of the epoch comes from
 };
 
 // Saves last.h5 (model, moments, position); the one before becomes last.prev.h5.
@@ -35,6 +37,6 @@ struct Checkpoint {
 
 // Nothing when there is no checkpoint yet. Errors: both are damaged.
 std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& weights_folder);
-void restore_adam(const TrainingState& state, TorchNetwork& network, Adam& adam);
+void restore_adam(const Checkpoint& checkpoint, TorchNetwork& network, Adam& adam);
 
 }  // namespace yolov3

@@ -2,27 +2,53 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace yolov3 {
 
+namespace {
+
+// The cell of element (n,channel,gy,gx) of head h.
+BadCell cell_at(const torch::Tensor& raw, size_t h, const Head& head, const int64_t (&at)[4]) {
+  const int64_t per_anchor = 5 + head.classes;
+  return {true,
+          at[0],
+          static_cast<int64_t>(h),
+          at[1] / per_anchor,
+          at[1] % per_anchor,
+          at[2],
+          at[3],
+          raw[at[0]][at[1]][at[2]][at[3]].item<float>()};
+}
+
+torch::Tensor on_cpu(const torch::Tensor& map) { return map.detach().to(torch::kCPU, torch::kFloat32).contiguous(); }
+
+}  // namespace
+
 BadCell find_bad_cell(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads) {
-  BadCell cell;
   for (size_t h = 0; h < raw_maps.size(); ++h) {
-    const torch::Tensor raw = raw_maps[h].detach().to(torch::kCPU, torch::kFloat32).contiguous();
-    const torch::Tensor bad = raw.isfinite().logical_not().nonzero();  // n,c,gy,gx, in order
+    const torch::Tensor raw = on_cpu(raw_maps[h]);
+    const torch::Tensor bad = raw.isfinite().logical_not().nonzero().contiguous();  // n,channel,gy,gx, in order
     if (bad.size(0) == 0) continue;
-    const torch::Tensor first = bad[0];
-    const int64_t per_anchor = 5 + heads[h].classes, channel = first[1].item<int64_t>();
-    cell = {true,
-            first[0].item<int64_t>(),
-            static_cast<int64_t>(h),
-            channel / per_anchor,
-            channel % per_anchor,
-            first[2].item<int64_t>(),
-            first[3].item<int64_t>(),
-            raw[first[0].item<int64_t>()][channel][first[2].item<int64_t>()][first[3].item<int64_t>()].item<float>()};
-    return cell;
+    const int64_t* first = bad.data_ptr<int64_t>();
+    return cell_at(raw, h, heads[h], {first[0], first[1], first[2], first[3]});
   }
-  return cell;
+  return {};
+}
+
+BadCell find_largest_cell(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads) {
+  BadCell largest;
+  for (size_t h = 0; h < raw_maps.size(); ++h) {
+    const torch::Tensor raw = on_cpu(raw_maps[h]);
+    int64_t flat = raw.abs().argmax().item<int64_t>(), at[4];
+    for (int axis = 3; axis >= 0; --axis) {
+      at[axis] = flat % raw.size(axis);
+      flat /= raw.size(axis);
+    }
+    const BadCell cell = cell_at(raw, h, heads[h], at);
+    if (!largest.found || std::abs(cell.value) > std::abs(largest.value)) largest = cell;
+  }
+  return largest;
 }
 
 std::string describe(const BadCell& cell, const std::vector<Head>& heads) {

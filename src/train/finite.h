@@ -11,14 +11,17 @@
 
 namespace yolov3 {
 
-// Where in the raw maps the first value stands that is not finite, or too large for a finite loss:
-// image of the batch, head and cell; nothing when the maps are sound.
+// Where in the raw maps the first value stands that is not finite: image of the batch, head and cell; found = false when
+// there is none.
 struct BadCell {
   bool found = false;
   int64_t image = 0, head = 0, anchor = 0, channel = 0, gy = 0, gx = 0;
   float value = 0;
 };
 BadCell find_bad_cell(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads);
+
+// Where the largest logit stands, by magnitude: what to suspect when the maps are finite and the loss is not.
+BadCell find_largest_cell(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads);
 
 // "head 2 (stride 32), cell (gy 3, gx 7), anchor 1, tw = nan".
 std::string describe(const BadCell& cell, const std::vector<Head>& heads);

@@ -47,7 +47,6 @@ std::optional<EpochRecord> parse_row(std::string_view line) {
 }  // namespace
 
 fs::path make_run_directory(const fs::path& project, const std::string& name) {
-  check(!name.empty() && name.find('/') == std::string::npos, "--name '{}': expected the name of one folder", name);
   make_directories(project);
   for (int number = 1; number < 100000; ++number) {
     const fs::path directory = project / (number == 1 ? name : name + std::to_string(number));

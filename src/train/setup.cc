@@ -20,9 +20,9 @@ NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<st
   }
   const ParsedCfg cfg = parse_cfg(read_file(options.model), options.model);
   check(class_count(cfg.spec) == classes,
-        "{}: its [yolo] layers have {} classes, the data set has {}; set classes={} there and filters={} in the "
-        "convolution before each of {} [yolo] layers",
-        options.model, class_count(cfg.spec), classes, classes, 3 * (5 + classes), heads(cfg.spec).size());
+        "{}: its [yolo] layers have {} classes, the data set has {}; set classes={} there and filters={} x the number of "
+        "masks in the convolution before each",
+        options.model, class_count(cfg.spec), classes, classes, 5 + classes);
   if (!cfg.training_keys.empty()) {
     std::vector<std::string> keys;
     for (const auto& [key, value] : cfg.training_keys) keys.push_back(key);
@@ -51,6 +51,9 @@ bool use_bf16(const TrainOptions& options) {
 }
 
 void check_options(const TrainOptions& options) {
+  check(!options.name.empty() && options.name != "." && options.name != ".." &&
+            options.name.find('/') == std::string::npos,
+        "--name '{}': expected the name of one folder", options.name);
   check(options.epochs > 0, "--epochs {}: expected at least 1", options.epochs);
   check(options.batch > 0, "--batch {}: expected at least 1", options.batch);
   check(options.workers >= 0, "--workers {}: expected 0 or more", options.workers);

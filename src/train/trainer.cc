@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <optional>
 
@@ -18,15 +17,13 @@
 #include "base/text.h"
 #include "data/loader.h"
 #include "engine/torch_network.h"
-#include "image/plot.h"
 #include "train/adam.h"
 #include "train/checkpoint.h"
-#include "train/finite.h"
-#include "train/loss.h"
 #include "train/pictures.h"
-#include "train/run_directory.h"
+#include "train/run_log.h"
 #include "train/schedule.h"
 #include "train/setup.h"
+#include "train/step.h"
 #include "train/validate.h"
 
 namespace fs = std::filesystem;
@@ -96,71 +93,79 @@ RunData load_run_data(const TrainOptions& options) {
   return data;
 }
 
-class Trainer {
- public:
-  Trainer(const TrainOptions& options, std::string args_toml, const NetworkSpec& spec, torch::Device device, RunData data,
-          std::optional<Checkpoint> checkpoint, fs::path directory);
-  TrainResult run();
-
- private:
-  void train_epoch();
-  void train_step(const Batch& batch);
-  [[noreturn]] void stop_at_nonfinite(const Batch& batch, const std::vector<torch::Tensor>& raw_maps,
-                                      const LossParts& parts);
-  void finish_epoch();
-  void report_step(int64_t batch_index, const Batch& batch, Progress& progress);
-  bool save_or_warn(const char* what, const std::function<void()>& save);
-  void save_last();
-  void draw_curves();
-  Model model() const;
-  const std::vector<Head>& heads_at(int64_t width, int64_t height);
-
-  TrainOptions options_;
-  std::string args_toml_;
-  RunData data_;
-  fs::path directory_;
-  bool bf16_;
-  NetworkSpec spec_;
-  TorchNetwork network_;
-  Adam adam_;
-  Loader loader_;
-  Schedule schedule_;
-  RunPosition position_;
-  std::optional<EventWriter> events_;
-  ResultsCsv csv_;
-  std::map<std::pair<int64_t, int64_t>, std::vector<Head>> heads_of_size_;
-  std::map<std::string, std::string> facts_;
-  double lr_ = 0;
-  double last_giou_ = 0, last_conf_ = 0, last_prob_ = 0;
-  int64_t epoch_images_ = 0;  // seen since the epoch began or was resumed
-  Clock::time_point run_start_, epoch_start_;
-};
-
 NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std::optional<Checkpoint>& checkpoint) {
   const NetworkSpec spec = make_training_spec(options, data.train.names);
+  for (const int size : options.multi_scale) with_input_size(spec, size, size);  // refuses what the network cannot take
   if (!checkpoint) return spec;
   check(checkpoint->model.names == data.train.names && checkpoint->model.spec == spec,
         "{}: it is of another network or other classes than --model {} --imgsz {}x{} --data {}; resume with the options "
         "in args.toml beside it, or start a new run with --weights {}",
         checkpoint->path.string(), options.model, options.width, options.height, options.data.data,
         checkpoint->path.string());
+  const RunPosition& at = checkpoint->position;
+  const auto pictures = static_cast<int64_t>(data.train.examples.size());
+  check(at.next_batch == 0 || (at.batch == options.batch && at.pictures == pictures && at.seed == options.seed),
+        "{}: it stands in the middle of an epoch of {} pictures in batches of {} with seed {}, which --batch {} --seed {} "
+        "and {} pictures cannot go on with; resume with the options in args.toml beside it",
+        checkpoint->path.string(), at.pictures, at.batch, at.seed, options.batch, options.seed, pictures);
   return spec;
 }
 
-Trainer::Trainer(const TrainOptions& options, std::string args_toml, const NetworkSpec& spec, torch::Device device,
-                 RunData data, std::optional<Checkpoint> checkpoint, fs::path directory)
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, std::string args_toml, RunData data, const NetworkSpec& spec,
+          const Weights& weights, torch::Device device, const std::optional<Checkpoint>& checkpoint, fs::path directory,
+          std::function<void(int64_t)> on_step);
+  TrainResult run();
+
+ private:
+  void run_epochs();
+  void train_epoch();
+  void train_batch(const Batch& batch);
+  void show_progress(const Batch& batch, Progress& progress) const;
+  void finish_epoch();
+  EpochRecord judge_epoch();
+  void describe_epoch(const EpochRecord& record, bool best) const;
+  void save_epoch(const EpochRecord& record);
+  bool save_last();
+  Model model() const { return {spec_, network_.weights(), data_.train.names, facts_}; }
+
+  const TrainOptions options_;
+  const std::string args_toml_;
+  const RunData data_;
+  const fs::path directory_;
+  const std::function<void(int64_t)> on_step_;
+  const bool bf16_;
+  const NetworkSpec spec_;
+  TorchNetwork network_;
+  Adam adam_;
+  Stepper stepper_;
+  Loader loader_;
+  RunLog log_;
+  Schedule schedule_;
+  RunPosition position_;
+  std::map<std::string, std::string> facts_;  // of the last epoch, for the model files
+  StepRecord last_step_;
+  int64_t images_here_ = 0;      // of this epoch, since it began or was resumed
+  double train_seconds_ = 0;     // of this epoch, likewise, without the validation
+  Clock::time_point epoch_start_;
+};
+
+Trainer::Trainer(const TrainOptions& options, std::string args_toml, RunData data, const NetworkSpec& spec,
+                 const Weights& weights, torch::Device device, const std::optional<Checkpoint>& checkpoint,
+                 fs::path directory, std::function<void(int64_t)> on_step)
     : options_(options),
       args_toml_(std::move(args_toml)),
       data_(std::move(data)),
       directory_(std::move(directory)),
+      on_step_(std::move(on_step)),
       bf16_(use_bf16(options)),
       spec_(spec),
-      network_(spec_,
-               checkpoint ? checkpoint->model.weights : make_initial_weights(options, spec_, data_.train.names),
-               device, bf16_, options.bn_momentum),
+      network_(spec_, weights, device, bf16_, options.bn_momentum),
       adam_(adam_params(network_, options.weight_decay)),
+      stepper_(network_, adam_, data_.train, options_),
       loader_(data_.train, training_loader(options)),
-      csv_(directory_ / "results.csv", checkpoint ? checkpoint->position.epoch : 0) {
+      log_(directory_, checkpoint ? checkpoint->position.epoch : 0) {
   const int64_t steps = loader_.batches_per_epoch();
   schedule_ = {.warmup_steps = std::llround(options.warmup_epochs * static_cast<double>(steps)),
                .total_steps = steps * options.epochs,
@@ -168,129 +173,104 @@ Trainer::Trainer(const TrainOptions& options, std::string args_toml, const Netwo
                .lr_end = options.lr_end};
   if (checkpoint) {
     position_ = checkpoint->position;
-    restore_adam(checkpoint->state, network_, adam_);
-  } else {
-    write_file(directory_ / "args.toml", args_toml_);
+    facts_ = checkpoint->model.facts;
+    restore_adam(*checkpoint, network_, adam_);
   }
-  if (!data_.listing.empty()) write_file(directory_ / "defects.txt", data_.listing);
-  save_or_warn("TensorBoard events", [&] { events_.emplace(directory_); });
+  position_.batch = options.batch;
+  position_.pictures = static_cast<int64_t>(data_.train.examples.size());
+  position_.seed = options.seed;
+  log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
+  if (!data_.listing.empty()) log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
+}
+
+TrainResult Trainer::run() {
+  try {
+    run_epochs();
+  } catch (const std::exception& error) {
+    // Whatever ended the run, what was trained so far is kept.
+    const bool saved = save_last();
+    fail("epoch {}, step {}: {}\n{}", position_.epoch + 1, position_.step + 1, error.what(),
+         saved ? fmt::format("{} holds the run up to step {}; --resume goes on from there",
+                             (directory_ / "weights/last.h5").string(), position_.step)
+               : "and the run could not be saved either");
+  }
+  TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), false};
+  if (position_.epoch >= options_.epochs) return result;
+  result.interrupted = true;
+  check(save_last(), "stopped by signal {} after step {}, and the run could not be saved", interrupt_signal(),
+        position_.step);
+  log_info("stopped by signal {} after step {}; everything is saved", interrupt_signal(), position_.step);
+  return result;
 }
 
 // The recipe: epochs of steps, each epoch judged and saved.
-TrainResult Trainer::run() {
-  run_start_ = Clock::now();
-  TrainResult result{.run_directory = directory_};
+void Trainer::run_epochs() {
   while (position_.epoch < options_.epochs && interrupt_signal() == 0) {
     train_epoch();
     if (interrupt_signal() == 0) finish_epoch();
   }
-  result.epochs_done = position_.epoch;
-  result.best_map50 = std::max(position_.best, 0.0);
-  result.interrupted = interrupt_signal() != 0 && position_.epoch < options_.epochs;
-  if (result.interrupted) {
-    save_last();
-    log_info("stopped by signal {} after step {}; saved, go on with --resume --project {} --name {}", interrupt_signal(),
-             position_.step, options_.project.string(), directory_.filename().string());
-  }
-  return result;
 }
 
 void Trainer::train_epoch() {
   loader_.start_epoch(position_.epoch, position_.next_batch);
   epoch_start_ = Clock::now();
-  epoch_images_ = 0;
+  images_here_ = 0;
+  const double seconds_before = position_.seconds;
   Progress progress(fmt::format("epoch {}/{}", position_.epoch + 1, options_.epochs), loader_.batches_per_epoch());
-  while (std::optional<Batch> batch = loader_.next()) {
-    if (position_.step == 0 && position_.next_batch == 0) {
-      save_or_warn("train_batch0.jpg",
-                   [&] { save_batch_picture(directory_ / "train_batch0.jpg", *batch, data_.train.names); });
-    }
-    train_step(*batch);
-    ++position_.next_batch;
-    report_step(position_.next_batch, *batch, progress);
-    if (options_.on_step) options_.on_step(position_.step);
-    if (interrupt_signal() != 0) return;
+  while (interrupt_signal() == 0) {
+    const std::optional<Batch> batch = loader_.next();
+    if (!batch) break;
+    train_batch(*batch);
+    train_seconds_ = seconds_since(epoch_start_);
+    position_.seconds = seconds_before + train_seconds_;
+    show_progress(*batch, progress);
+    if (on_step_) on_step_(position_.step);
   }
 }
 
-// One update, the notes' train_step: the rate is set before, nothing is touched unless all numbers are finite.
-void Trainer::train_step(const Batch& batch) {
-  lr_ = schedule_.rate(position_.step + 1);
-  const std::vector<Head>& net_heads = heads_at(batch.images.dim(3), batch.images.dim(2));
-  std::vector<std::vector<Annotation>> objects = batch.objects_net;
-  for (auto& list : objects) std::erase_if(list, [](const Annotation& object) { return object.crowd; });
-
-  const std::vector<torch::Tensor> statistics = network_.statistics();
-  const torch::Tensor images =
-      torch::from_blob(const_cast<float*>(batch.images.data()), batch.images.shape(), torch::kFloat32);
-  const std::vector<torch::Tensor> raw_maps = network_.forward(images, /*training=*/true);
-  const YoloLoss loss = yolo_loss(raw_maps, net_heads, objects, assign(objects, net_heads, options_.assign), options_.loss);
-  const torch::Tensor total = loss.parts.total();
-  if (std::isfinite(total.item<double>())) total.backward();
-  const double norm = std::isfinite(total.item<double>()) ? adam_.gradient_norm() : NAN;
-  if (!std::isfinite(norm)) {
-    network_.restore_statistics(statistics);
-    stop_at_nonfinite(batch, raw_maps, loss.parts);
+void Trainer::train_batch(const Batch& batch) {
+  if (position_.step == 0) {
+    log_.attempt("train_batch0.jpg",
+                 [&] { save_batch_picture(directory_ / "train_batch0.jpg", batch, data_.train.names); });
   }
-  const double scale = options_.clip_norm > 0 && norm > options_.clip_norm ? options_.clip_norm / norm : 1.0;
-  adam_.step(lr_, scale);
-  adam_.clear_gradients();
+  torch::manual_seed(options_.seed + static_cast<uint64_t>(position_.step));  // dropout, the same after a resume
+  const double lr = schedule_.rate(position_.step + 1);
+  const StepLosses losses = stepper_.step(batch, lr);
 
+  const auto pictures = static_cast<int64_t>(batch.examples.size());
   ++position_.step;
-  const auto count = static_cast<double>(batch.examples.size());
-  last_giou_ = loss.parts.giou.item<double>();
-  last_conf_ = loss.parts.conf.item<double>();
-  last_prob_ = loss.parts.prob.item<double>();
-  position_.giou_sum += last_giou_ * count;
-  position_.conf_sum += last_conf_ * count;
-  position_.prob_sum += last_prob_ * count;
-  position_.images += static_cast<int64_t>(batch.examples.size());
-  epoch_images_ += static_cast<int64_t>(batch.examples.size());
+  ++position_.next_batch;
+  position_.giou_sum += losses.giou * static_cast<double>(pictures);
+  position_.conf_sum += losses.conf * static_cast<double>(pictures);
+  position_.prob_sum += losses.prob * static_cast<double>(pictures);
+  position_.images += pictures;
+  images_here_ += pictures;
+  last_step_ = {position_.step, lr, losses.giou, losses.conf, losses.prob};
+  log_.step(last_step_);
 }
 
-void Trainer::stop_at_nonfinite(const Batch& batch, const std::vector<torch::Tensor>& raw_maps,
-                                const LossParts& parts) {
-  const std::vector<Head>& net_heads = heads_at(batch.images.dim(3), batch.images.dim(2));
-  const BadCell cell = find_bad_cell(raw_maps, net_heads);
-  std::string blame;
-  if (cell.found) {
-    const Example& example = data_.train.examples[static_cast<size_t>(batch.examples[static_cast<size_t>(cell.image)])];
-    blame = fmt::format("image {} ({}): {}", example.image.string(), example.origin, describe(cell, net_heads));
-  } else {
-    blame = fmt::format("the raw maps are finite, the gradient of {} is not",
-                        find_bad_gradient(network_.params(), network_.slots()));
-  }
-  adam_.clear_gradients();
-  save_last();
-  fail("step {}: the loss is not finite (giou {}, conf {}, prob {}); {}. Nothing was updated: {} holds the weights of step "
-       "{}. Try a lower --lr0, --clip-norm 10 or --precision f32",
-       position_.step + 1, parts.giou.item<double>(), parts.conf.item<double>(), parts.prob.item<double>(), blame,
-       (directory_ / "weights/last.h5").string(), position_.step);
-}
-
-void Trainer::report_step(int64_t batch_index, const Batch& batch, Progress& progress) {
-  const double elapsed = seconds_since(epoch_start_);
+void Trainer::show_progress(const Batch& batch, Progress& progress) const {
   const int64_t left = loader_.batches_per_epoch() * options_.epochs - position_.step;
-  const double per_batch = elapsed * options_.batch / static_cast<double>(std::max<int64_t>(epoch_images_, 1));
-  progress.update(batch_index,
-                  fmt::format("{}x{} giou {:.3f} conf {:.3f} prob {:.3f} lr {:.2e} {:.2f} images/s data {:.0f}% total {}",
-                              batch.images.dim(3), batch.images.dim(2), last_giou_, last_conf_, last_prob_, lr_,
-                              static_cast<double>(epoch_images_) / elapsed, 100 * loader_.wait_seconds() / elapsed,
-                              human_seconds(per_batch * static_cast<double>(left))));
-  if (!events_) return;
-  const auto value = [](double number) { return static_cast<float>(number); };
-  save_or_warn("TensorBoard events", [&] {
-    events_->scalars(position_.step, {{"lr", value(lr_)},
-                                      {"loss/total_loss", value(last_giou_ + last_conf_ + last_prob_)},
-                                      {"loss/giou_loss", value(last_giou_)},
-                                      {"loss/conf_loss", value(last_conf_)},
-                                      {"loss/prob_loss", value(last_prob_)}});
-    events_->flush();
-  });
+  const double images_per_second = static_cast<double>(images_here_) / train_seconds_;
+  progress.update(position_.next_batch,
+                  fmt::format("{}x{} giou {:.3f} conf {:.3f} prob {:.3f} lr {:.2e} {:.2f} images/s data {:.0f}% run {}",
+                              batch.images.dim(3), batch.images.dim(2), last_step_.giou, last_step_.conf,
+                              last_step_.prob, last_step_.lr, images_per_second,
+                              100 * loader_.wait_seconds() / train_seconds_,
+                              human_seconds(static_cast<double>(left * options_.batch) / images_per_second)));
 }
 
 void Trainer::finish_epoch() {
-  const double train_seconds = seconds_since(epoch_start_), wait_seconds = loader_.wait_seconds();
+  const EpochRecord record = judge_epoch();
+  if (interrupt_signal() != 0) return;  // judged in part only: the epoch is finished on resume
+  facts_ = {{"epoch", fmt::format("{}", position_.epoch)},
+            {"mAP_0.5", record.validated ? fmt::format("{:.4f}", record.map50) : "not measured"},
+            {"mAP_0.5:0.95", record.validated ? fmt::format("{:.4f}", record.map50_95) : "not measured"},
+            {"data", options_.data.data}};
+  save_epoch(record);
+}
+
+EpochRecord Trainer::judge_epoch() {
   const auto images = static_cast<double>(std::max<int64_t>(position_.images, 1));
   EpochRecord record{.epoch = position_.epoch,
                      .box_loss = position_.giou_sum / images,
@@ -298,8 +278,8 @@ void Trainer::finish_epoch() {
                      .cls_loss = position_.prob_sum / images,
                      .lr = schedule_.rate(position_.step)};
   if (options_.validate) {
+    const auto start = Clock::now();
     const Validation validation = validate(network_, bf16_, data_.val, options_, directory_);
-    if (interrupt_signal() != 0) return;  // judged in part only: the epoch is finished on resume
     record.validated = true;
     record.precision = validation.metrics.precision;
     record.recall = validation.metrics.recall;
@@ -308,120 +288,93 @@ void Trainer::finish_epoch() {
     record.val_box_loss = validation.box_loss;
     record.val_obj_loss = validation.obj_loss;
     record.val_cls_loss = validation.cls_loss;
+    position_.seconds += seconds_since(start);
   }
-  const bool best = record.validated && record.map50 > position_.best;
-  if (best) position_.best = record.map50;
-  position_.seconds += seconds_since(epoch_start_);
   record.seconds = position_.seconds;
-  facts_ = {{"epoch", fmt::format("{}", position_.epoch)},
-            {"mAP_0.5", record.validated ? fmt::format("{:.4f}", record.map50) : "not measured"},
-            {"mAP_0.5:0.95", record.validated ? fmt::format("{:.4f}", record.map50_95) : "not measured"},
-            {"data", options_.data.data}};
-  log_info("epoch {}/{}: loss {:.3f} (giou {:.3f} conf {:.3f} prob {:.3f}) {}lr {:.2e}, {:.2f} images/s, data {:.0f}%, {}{}",
-           position_.epoch + 1, options_.epochs, record.box_loss + record.obj_loss + record.cls_loss, record.box_loss,
-           record.obj_loss, record.cls_loss,
-           record.validated ? fmt::format("mAP50 {:.4f} mAP50-95 {:.4f} P {:.3f} R {:.3f} ", record.map50,
-                                          record.map50_95, record.precision, record.recall)
-                            : "",
-           record.lr, static_cast<double>(epoch_images_) / train_seconds, 100 * wait_seconds / train_seconds,
-           human_seconds(seconds_since(epoch_start_)), best ? ", best" : "");
+  return record;
+}
 
-  position_ = {.epoch = position_.epoch + 1, .next_batch = 0, .step = position_.step, .best = position_.best,
-               .seconds = position_.seconds};
-  save_or_warn("results.csv", [&] { csv_.add(record); });
-  save_or_warn("TensorBoard events", [&] {
-    if (!events_) return;
-    events_->scalars(position_.step, epoch_scalars(record));
-    events_->flush();
-  });
-  save_or_warn("results.svg", [&] { draw_curves(); });
-  save_last();
-  if (best) save_or_warn("best.h5", [&] { save_model(directory_ / "weights/best.h5", model()); });
+// The position moves to the next epoch, and everything of this one goes to the disk.
+void Trainer::save_epoch(const EpochRecord& record) {
+  const bool best = record.validated && record.map50 > position_.best;
+  describe_epoch(record, best);
+  const RunPosition done = position_;
+  position_ = {.epoch = done.epoch + 1, .step = done.step, .best = done.best, .seconds = done.seconds,
+               .batch = done.batch, .pictures = done.pictures, .seed = done.seed};
+  // The best is on record only when it is on the disk.
+  if (best && log_.attempt("best.h5", [&] { save_model(directory_ / "weights/best.h5", model()); })) {
+    position_.best = record.map50;
+  }
+  log_.epoch(record, position_.step);
+  const bool saved = save_last();
+  check(saved || position_.epoch < options_.epochs, "the run is over and its last weights could not be written");
   if (options_.save_period > 0 && position_.epoch % options_.save_period == 0) {
-    const fs::path path = directory_ / fmt::format("weights/epoch-{}.h5", position_.epoch - 1);
-    save_or_warn("epoch weights", [&] { save_model(path, model()); });
+    const fs::path path = directory_ / fmt::format("weights/epoch-{}.h5", done.epoch);
+    log_.attempt("the epoch's weights", [&] { save_model(path, model()); });
   }
 }
 
-// A full disk or a folder that was taken away costs a warning, never the run.
-bool Trainer::save_or_warn(const char* what, const std::function<void()>& save) {
-  try {
-    save();
-    return true;
-  } catch (const Error& error) {
-    log_warning("{} could not be written, the run goes on: {}", what, error.what());
-    return false;
-  }
+void Trainer::describe_epoch(const EpochRecord& r, bool best) const {
+  const std::string judged = r.validated ? fmt::format("mAP50 {:.4f} mAP50-95 {:.4f} P {:.3f} R {:.3f} ", r.map50,
+                                                       r.map50_95, r.precision, r.recall)
+                                         : "";
+  const std::string speed =
+      images_here_ > 0 ? fmt::format("{:.2f} images/s, data {:.0f}%, ", static_cast<double>(images_here_) / train_seconds_,
+                                     100 * loader_.wait_seconds() / train_seconds_)
+                       : "";
+  log_info("epoch {}/{}: loss {:.3f} (giou {:.3f} conf {:.3f} prob {:.3f}) {}lr {:.2e}, {}{}{}", r.epoch + 1,
+           options_.epochs, r.box_loss + r.obj_loss + r.cls_loss, r.box_loss, r.obj_loss, r.cls_loss, judged, r.lr, speed,
+           human_seconds(seconds_since(epoch_start_)), best ? ", best" : "");
 }
 
-void Trainer::save_last() {
-  save_or_warn("last.h5", [&] {
+bool Trainer::save_last() {
+  return log_.attempt("last.h5", [&] {
     save_checkpoint(directory_ / "weights", model(), network_, adam_, position_, args_toml_);
   });
 }
 
-Model Trainer::model() const { return {spec_, network_.weights(), data_.train.names, facts_}; }
-
-const std::vector<Head>& Trainer::heads_at(int64_t width, int64_t height) {
-  auto& known = heads_of_size_[{width, height}];
-  if (known.empty()) known = heads(with_input_size(spec_, width, height));
-  return known;
-}
-
-void Trainer::draw_curves() {
-  Series loss{"training loss", {}, {}}, val_loss{"validation loss", {}, {}}, map50{"mAP50", {}, {}},
-      map{"mAP50-95", {}, {}};
-  for (const EpochRecord& r : csv_.records()) {
-    const double epoch = r.epoch + 1;
-    const auto point = [&](Series& series, double y) {
-      series.x.push_back(epoch);
-      series.y.push_back(y);
-    };
-    point(loss, r.box_loss + r.obj_loss + r.cls_loss);
-    if (!r.validated) continue;
-    point(val_loss, r.val_box_loss + r.val_obj_loss + r.val_cls_loss);
-    point(map50, r.map50);
-    point(map, r.map50_95);
+// The checkpoint to go on from, when --resume asks for one and there is one.
+std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const fs::path& directory) {
+  if (!options.resume) return std::nullopt;
+  std::optional<Checkpoint> checkpoint = load_checkpoint(directory / "weights");
+  if (!checkpoint) {
+    log_info("{}: no checkpoint yet, starting from the beginning", directory.string());
+  } else if (checkpoint->position.epoch < options.epochs) {
+    log_info("{}: going on at epoch {}, batch {}", checkpoint->path.string(), checkpoint->position.epoch + 1,
+             checkpoint->position.next_batch + 1);
   }
-  write_file(directory_ / "loss.svg", svg_plot({loss, val_loss}, {.title = "Loss", .x_label = "epoch", .y_label = "loss", .log_y = true}));
-  write_file(directory_ / "map.svg", svg_plot({map50, map}, {.title = "Average precision on val", .x_label = "epoch", .y_label = "mAP"}));
+  return checkpoint;
 }
 
 }  // namespace
 
-TrainResult train(const TrainOptions& options, const std::string& args_toml) {
+TrainResult train(const TrainOptions& options, const std::string& args_toml,
+                  const std::function<void(int64_t step)>& on_step) {
   check_options(options);
   keep_freed_memory();
   torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
-  torch::manual_seed(static_cast<int64_t>(options.seed));
 
+  // Everything that can be refused comes before the run's folder, so that a mistake leaves no empty run behind.
   fs::path directory = options.project / options.name;
-  std::optional<Checkpoint> checkpoint;
-  if (options.resume) {
-    checkpoint = load_checkpoint(directory / "weights");
-    if (!checkpoint) log_info("{}: no checkpoint yet, starting from the beginning", directory.string());
-    if (checkpoint && checkpoint->position.epoch >= options.epochs) {
-      log_info("{}: already finished, {} of {} epochs done", directory.string(), checkpoint->position.epoch,
-               options.epochs);
-      return {directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false};
-    }
-    if (checkpoint) {
-      log_info("{}: going on at epoch {}, batch {}", checkpoint->path.string(), checkpoint->position.epoch + 1,
-               checkpoint->position.next_batch + 1);
-    }
+  const std::optional<Checkpoint> checkpoint = find_checkpoint(options, directory);
+  if (checkpoint && checkpoint->position.epoch >= options.epochs) {
+    log_info("{}: already finished, {} of {} epochs done", directory.string(), checkpoint->position.epoch, options.epochs);
+    return {directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false};
   }
   RunData data = load_run_data(options);
   const NetworkSpec spec = spec_of(options, data, checkpoint);
   const torch::Device device = parse_device(options.device);
-  if (!options.resume) {  // after everything that can be refused, so that a mistake leaves no empty run behind
-    directory = make_run_directory(options.project, options.name);
-  } else {
+  const Weights weights =
+      checkpoint ? checkpoint->model.weights : make_initial_weights(options, spec, data.train.names);
+  if (options.resume) {
     make_directories(directory / "weights");
+  } else {
+    directory = make_run_directory(options.project, options.name);
   }
   log_info("{}: {} training and {} validation pictures, {} classes, {} {}x{}, {}, seed {}", directory.string(),
            data.train.examples.size(), data.val.examples.size(), data.train.names.size(), options.model, options.width,
            options.height, use_bf16(options) ? "bf16" : "f32", options.seed);
-  Trainer trainer(options, args_toml, spec, device, std::move(data), std::move(checkpoint), directory);
+  Trainer trainer(options, args_toml, std::move(data), spec, weights, device, checkpoint, directory, on_step);
   return trainer.run();
 }
 

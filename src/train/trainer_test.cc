@@ -11,6 +11,8 @@
 #include "base/files.h"
 #include "base/interrupt.h"
 #include "base/text.h"
+#include "data/synthetic.h"
+#include "data/write.h"
 #include "format/model_file.h"
 #include "net/builder.h"
 #include "net/cfg.h"
@@ -66,8 +68,7 @@ TEST_F(TrainerTest, ARunLeavesWhatTheContractNames) {
   TrainOptions o = options("exp");
   o.save_period = 1;
   int64_t steps = 0;
-  o.on_step = [&](int64_t step) { EXPECT_EQ(step, ++steps); };
-  const TrainResult result = train(o, "epochs = 2\n");
+  const TrainResult result = train(o, "epochs = 2\n", [&](int64_t step) { EXPECT_EQ(step, ++steps); });
   EXPECT_EQ(steps, 6);
   EXPECT_EQ(result.epochs_done, 2);
   EXPECT_FALSE(result.interrupted);
@@ -105,7 +106,6 @@ TEST_F(TrainerTest, TheSameSeedGivesTheSameWeightsForAnyWorkers) {
 }
 
 TEST_F(TrainerTest, LossFalls) {
-  std::string csv;
   TrainOptions o = options("exp", 12);
   o.validate = false;
   o.lr0 = 1e-2;
@@ -126,14 +126,12 @@ TEST_F(TrainerTest, ResumeAfterASignalGivesTheSameBits) {
     TrainOptions whole = options("whole"), stopped = options("stopped");
     whole.project = stopped.project = folder_ / ("runs" + std::to_string(stop_at));
     const TrainResult uninterrupted = train(whole, "");
-    stopped.on_step = [&](int64_t step) {
+    const TrainResult first = train(stopped, "", [&](int64_t step) {
       if (step == stop_at) std::raise(SIGTERM);
-    };
-    const TrainResult first = train(stopped, "");
+    });
     EXPECT_TRUE(first.interrupted);
     clear_interrupt();
     stopped.resume = true;
-    stopped.on_step = nullptr;
     const TrainResult second = train(stopped, "");
     EXPECT_FALSE(second.interrupted);
     EXPECT_EQ(second.run_directory, first.run_directory);
@@ -158,12 +156,67 @@ TEST_F(TrainerTest, ResumeWithoutACheckpointStartsAndOfAFinishedRunDoesNothing) 
   TrainOptions o = options("exp", 1);
   o.resume = true;
   int steps = 0;
-  o.on_step = [&](int64_t) { ++steps; };
-  EXPECT_EQ(train(o, "").epochs_done, 1);
+  const auto count = [&](int64_t) { ++steps; };
+  EXPECT_EQ(train(o, "", count).epochs_done, 1);
   EXPECT_EQ(steps, 3);
-  const TrainResult again = train(o, "");
+  const TrainResult again = train(o, "", count);
   EXPECT_EQ(again.epochs_done, 1);
   EXPECT_EQ(steps, 3);
+}
+
+// A picture that vanishes while the run goes on ends it, but what was trained is kept.
+TEST_F(TrainerTest, AnErrorInTheMiddleSavesWhatWasTrained) {
+  const Dataset digits = synthetic_dataset(0, "train", 6);
+  write_lines_dataset(folder_ / "data", {{"train", digits}, {"val", synthetic_dataset(0, "val", 2)}}, {});
+  TrainOptions o = options("exp", 1);
+  o.data.data = (folder_ / "data/data.yaml").string();
+  o.batch = 3;
+  try {
+    train(o, "", [&](int64_t step) {
+      if (step == 2) fs::remove_all(folder_ / "data/images/val");
+    });
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("--resume"), std::string::npos) << error.what();
+  }
+  const std::optional<Checkpoint> checkpoint = load_checkpoint(o.project / "exp/weights");
+  ASSERT_TRUE(checkpoint);
+  EXPECT_EQ(checkpoint->position.step, 2);
+}
+
+TEST_F(TrainerTest, ResumeInTheMiddleOfAnEpochRefusesAnotherBatch) {
+  TrainOptions o = options("exp");
+  train(o, "", [](int64_t step) {
+    if (step == 1) std::raise(SIGTERM);
+  });
+  clear_interrupt();
+  o.resume = true;
+  o.batch = 2;
+  EXPECT_THROW(train(o, ""), Error);
+}
+
+TEST_F(TrainerTest, OtherShapesOfTrainingRunAndResume) {
+  const auto run = [&](const std::string& name, auto change) {
+    SCOPED_TRACE(name);
+    TrainOptions whole = options(name + "-whole"), stopped = options(name + "-stopped");
+    change(whole);
+    change(stopped);
+    const TrainResult a = train(whole, "");
+    const TrainResult b = train(stopped, "", [](int64_t step) {
+      if (step == 1) std::raise(SIGINT);
+    });
+    clear_interrupt();
+    stopped.resume = true;
+    train(stopped, "");
+    EXPECT_EQ(load_checkpoint(a.run_directory / "weights")->model.weights,
+              load_checkpoint(b.run_directory / "weights")->model.weights);
+  };
+  run("nonsquare", [](TrainOptions& o) { o.width = 96; });
+  run("bf16", [](TrainOptions& o) { o.precision = "bf16"; });
+  run("multiscale", [](TrainOptions& o) { o.multi_scale = {32, 64, 96}, o.multi_scale_every = 2; });
+  run("clipped", [](TrainOptions& o) { o.clip_norm = 0.1, o.weight_decay = 0.01; });
+  run("one picture", [](TrainOptions& o) { o.data.data = "synthetic:2", o.batch = 1; });
+  run("batch over the set", [](TrainOptions& o) { o.data.data = "synthetic:3", o.batch = 16, o.epochs = 3; });
 }
 
 TEST_F(TrainerTest, ADamagedCheckpointFallsBackToTheOneBefore) {
@@ -189,9 +242,8 @@ TEST_F(TrainerTest, NonFiniteLossStopsBeforeAnythingIsTouchedAndNamesThePlace) {
   save_model(folder_ / "planted.h5", model);
   o.weights = folder_ / "planted.h5";
   int steps = 0;
-  o.on_step = [&](int64_t) { ++steps; };
   try {
-    train(o, "");
+    train(o, "", [&](int64_t) { ++steps; });
     FAIL() << "no error";
   } catch (const Error& error) {
     const std::string message = error.what();
@@ -209,7 +261,7 @@ TEST_F(TrainerTest, NonFiniteLossStopsBeforeAnythingIsTouchedAndNamesThePlace) {
   }
 }
 
-TEST_F(TrainerTest, AFullDiskCostsAWarningNotTheRun) {
+TEST_F(TrainerTest, AFullDiskNeverStopsTheRunNorTouchesTheLastCheckpoint) {
   TrainOptions o = options("exp", 1);
   train(o, "");
   const Weights before = load_model(o.project / "exp/weights/last.h5").weights;
@@ -222,13 +274,16 @@ TEST_F(TrainerTest, AFullDiskCostsAWarningNotTheRun) {
   o.epochs = 3;
   o.resume = true;
   int steps = 0;
-  o.on_step = [&](int64_t) { ++steps; };
-  TrainResult result;
-  EXPECT_NO_THROW(result = train(o, ""));
+  std::string message;
+  try {
+    train(o, "", [&](int64_t) { ++steps; });
+  } catch (const Error& error) {
+    message = error.what();
+  }
   ::setrlimit(RLIMIT_FSIZE, &normal);
   std::signal(SIGXFSZ, old_handler);
-  EXPECT_EQ(steps, 6);
-  EXPECT_EQ(result.epochs_done, 3);
+  EXPECT_EQ(steps, 6) << "the run went on to its end";
+  EXPECT_NE(message.find("could not be"), std::string::npos) << "and then said that its end is not on the disk: " << message;
   EXPECT_EQ(load_model(o.project / "exp/weights/last.h5").weights, before);
   for (const fs::directory_entry& entry : fs::directory_iterator(o.project / "exp/weights")) {
     EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
@@ -250,6 +305,9 @@ TEST_F(TrainerTest, OptionsThatCannotWorkAreRefused) {
   refuse([](TrainOptions& o) { o.width = 63; });
   refuse([](TrainOptions& o) { o.model = "yolov4"; });
   refuse([](TrainOptions& o) { o.data.data = "/nowhere"; });
+  refuse([](TrainOptions& o) { o.weights = "/nowhere.h5"; });
+  refuse([](TrainOptions& o) { o.multi_scale = {64, 72}; });
+  refuse([](TrainOptions& o) { o.name = ".."; });
 }
 
 }  // namespace

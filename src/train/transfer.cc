@@ -33,17 +33,36 @@ std::vector<int64_t> matching_rows(const Yolo& from, const std::vector<std::stri
   return rows;
 }
 
-bool copy_head_rows(const Tensor& from, Tensor& to, const std::vector<int64_t>& rows) {
-  if (from.shape().size() != to.shape().size() || static_cast<size_t>(to.dim(0)) != rows.size()) return false;
-  for (size_t axis = 1; axis < to.shape().size(); ++axis) {
-    if (from.dim(axis) != to.dim(axis)) return false;
-  }
+void copy_rows(const Tensor& from, Tensor& to, const std::vector<int64_t>& rows) {
   const int64_t row_size = to.size() / to.dim(0);
   for (size_t row = 0; row < rows.size(); ++row) {
-    if (rows[row] < 0 || rows[row] >= from.dim(0)) continue;
+    if (rows[row] < 0) continue;
     std::copy_n(from.data() + rows[row] * row_size, row_size, to.data() + static_cast<int64_t>(row) * row_size);
   }
-  return true;
+}
+
+// What becomes of one layer's tensors.
+struct LayerMatch {
+  bool whole = false;          // all of them fit
+  std::vector<int64_t> rows;   // of a head with other classes: the source's row for each row, -1 = fresh
+};
+
+LayerMatch match_layer(const Model& source, const std::map<std::string, size_t>& available, const NetworkSpec& spec,
+                       const std::vector<ParamSlot>& slots, int layer, const std::vector<std::string>& names) {
+  bool same = true, same_but_rows = true;
+  for (const ParamSlot& slot : slots) {
+    if (slot.layer != layer) continue;
+    const auto found = available.find(slot.name);
+    const Shape shape = found == available.end() ? Shape{} : source.weights.tensors[found->second].shape();
+    same = same && shape == slot.shape;
+    same_but_rows = same_but_rows && shape.size() == slot.shape.size() &&
+                    std::equal(shape.begin() + 1, shape.end(), slot.shape.begin() + 1);
+  }
+  const Yolo* to = head_after(spec, layer);
+  const Yolo* from = to ? head_after(source.spec, layer) : nullptr;
+  if (!to || (from && source.names == names)) return {same, {}};
+  if (!from || !same_but_rows || from->mask.size() != to->mask.size()) return {};
+  return {false, matching_rows(*from, source.names, *to, names)};
 }
 
 }  // namespace
@@ -53,29 +72,30 @@ TransferReport transfer_weights(const Model& source, const NetworkSpec& spec, co
   std::map<std::string, size_t> available;
   const std::vector<ParamSlot> from_slots = param_slots(source.spec), slots = param_slots(spec);
   for (size_t i = 0; i < from_slots.size(); ++i) available[from_slots[i].name] = i;
+  const std::map<std::string, size_t> all = available;
 
   TransferReport report;
   std::string lines;
+  std::map<int, LayerMatch> matches;
   for (size_t i = 0; i < slots.size(); ++i) {
-    const auto found = available.find(slots[i].name);
-    const Yolo* to_head = head_after(spec, slots[i].layer);
-    const Yolo* from_head = found == available.end() ? nullptr : head_after(source.spec, slots[i].layer);
-    const Tensor* from = found == available.end() ? nullptr : &source.weights.tensors[found->second];
-    const bool heads_differ = to_head && (!from_head || source.names != names);
-    if (from && from->shape() == slots[i].shape && !heads_differ) {
+    const auto [match, first] = matches.try_emplace(slots[i].layer);
+    if (first) match->second = match_layer(source, all, spec, slots, slots[i].layer, names);
+    const auto found = all.find(slots[i].name);
+    const Tensor* from = found == all.end() ? nullptr : &source.weights.tensors[found->second];
+    if (match->second.whole) {
       weights.tensors[i] = *from;
       ++report.loaded;
-    } else if (from && to_head && from_head && from_head->mask.size() == to_head->mask.size() &&
-               copy_head_rows(*from, weights.tensors[i], matching_rows(*from_head, source.names, *to_head, names))) {
+    } else if (!match->second.rows.empty()) {
+      copy_rows(*from, weights.tensors[i], match->second.rows);
       ++report.partial;
       lines += fmt::format("  {:<24} {} -> {}: boxes, objectness and the classes of the same name\n", slots[i].name,
                            to_string(from->shape()), to_string(slots[i].shape));
     } else {
       ++report.fresh;
       lines += fmt::format("  {:<24} {} fresh ({})\n", slots[i].name, to_string(slots[i].shape),
-                           from ? "there it is " + to_string(from->shape()) : "not there");
+                           from ? "its layer there has other shapes" : "not there");
     }
-    if (found != available.end()) available.erase(found);
+    available.erase(slots[i].name);
   }
   for (const auto& [name, index] : available) {
     lines += fmt::format("  {:<24} {} skipped (no place in this network)\n", name, to_string(from_slots[index].shape));

@@ -2,22 +2,20 @@
 
 #include <algorithm>
 
-#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "data/loader.h"
 #include "detect/detector.h"
+#include "eval/evaluate.h"
 #include "net/fold.h"
 #include "train/loss.h"
 #include "train/pictures.h"
+#include "train/step.h"
 
 namespace yolov3 {
 namespace {
 
-// Scores low enough for the whole precision-recall curve, as `yolov3 eval` has them.
-constexpr DecodeOptions kMetricsDecode{.score_threshold = 0.001f, .multi_label = true};
-constexpr NmsOptions kMetricsNms{.iou_threshold = 0.6f};
 constexpr float kPictureScore = 0.25f;
 
 LoaderOptions validation_loader(const TrainOptions& options) {
@@ -29,11 +27,6 @@ LoaderOptions validation_loader(const TrainOptions& options) {
   loader.exact_decode = options.exact_decode;
   loader.seed = options.seed;
   return loader;
-}
-
-std::vector<std::vector<Annotation>> without_crowds(std::vector<std::vector<Annotation>> objects) {
-  for (auto& list : objects) std::erase_if(list, [](const Annotation& object) { return object.crowd; });
-  return objects;
 }
 
 void save_pictures(const std::filesystem::path& folder, const Batch& batch, const std::vector<Tensor>& maps,
@@ -58,7 +51,7 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
   const auto [spec, weights] = fold_batch_norm(sized, network.weights());
   TorchNetwork folded(spec, weights, network.device(), bf16);
   const std::vector<Head> net_heads = heads(spec);
-  const DetectOptions detect{.decode = kMetricsDecode, .nms = kMetricsNms};
+  const DetectOptions detect = metrics_detect_options();
 
   Loader loader(dataset, validation_loader(options));
   loader.start_epoch(0);
@@ -69,7 +62,7 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
   while (std::optional<Batch> batch = loader.next()) {
     if (interrupt_signal() != 0) break;
     const std::vector<torch::Tensor> raw = folded.forward(torch_from_tensor(batch->images), /*training=*/false);
-    const auto objects = without_crowds(batch->objects_net);
+    const auto objects = training_objects(batch->objects_net);
     const YoloLoss loss = yolo_loss(raw, net_heads, objects, assign(objects, net_heads, options.assign), options.loss);
     const auto count = static_cast<double>(batch->examples.size());
     result.box_loss += loss.parts.giou.item<double>() * count;
@@ -87,7 +80,7 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
     if (seen == 0 && !pictures.empty()) {
       try {
         save_pictures(pictures, *batch, maps, net_heads, dataset.names);
-      } catch (const Error& error) {  // a full disk is no reason to lose the figures
+      } catch (const std::exception& error) {  // a full disk is no reason to lose the figures
         log_warning("the pictures of the validation could not be written: {}", error.what());
       }
     }

@@ -1,0 +1,82 @@
+#include "train/step.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "train/finite.h"
+#include "train/loss.h"
+
+namespace yolov3 {
+namespace {
+
+torch::Tensor view_of(const Tensor& tensor) {
+  return torch::from_blob(const_cast<float*>(tensor.data()), tensor.shape(), torch::kFloat32);
+}
+
+}  // namespace
+
+std::vector<std::vector<Annotation>> training_objects(std::vector<std::vector<Annotation>> objects_net) {
+  for (auto& list : objects_net) std::erase_if(list, [](const Annotation& object) { return object.crowd; });
+  return objects_net;
+}
+
+Stepper::Stepper(TorchNetwork& network, Adam& adam, const Dataset& dataset, const TrainOptions& options)
+    : network_(network), adam_(adam), dataset_(dataset), options_(options) {}
+
+StepLosses Stepper::step(const Batch& batch, double lr) {
+  const std::vector<Head>& net_heads = heads_of(batch);
+  const auto objects = training_objects(batch.objects_net);
+  const std::vector<torch::Tensor> statistics = network_.statistics();
+  const std::vector<torch::Tensor> raw_maps = network_.forward(view_of(batch.images), /*training=*/true);
+  const YoloLoss loss =
+      yolo_loss(raw_maps, net_heads, objects, assign(objects, net_heads, options_.assign), options_.loss);
+
+  const torch::Tensor total = loss.parts.total();
+  const StepLosses losses{loss.parts.giou.item<double>(), loss.parts.conf.item<double>(),
+                          loss.parts.prob.item<double>()};
+  const bool loss_is_finite = std::isfinite(total.item<double>());
+  if (loss_is_finite) total.backward();
+  const double norm = loss_is_finite ? adam_.gradient_norm() : NAN;
+  if (!std::isfinite(norm) || !network_.statistics_are_finite()) {
+    network_.restore_statistics(statistics);
+    const std::string reason = blame(batch, raw_maps, loss_is_finite);
+    adam_.clear_gradients();
+    fail("the loss or its gradient is not finite (giou {}, conf {}, prob {}): {}", losses.giou, losses.conf,
+         losses.prob, reason);
+  }
+  const bool clip = options_.clip_norm > 0 && norm > options_.clip_norm;
+  adam_.step(lr, clip ? options_.clip_norm / norm : 1.0);
+  adam_.clear_gradients();
+  return losses;
+}
+
+// Batch norm spreads one picture's NaN over the batch, so each picture is run alone, by the running statistics, to find
+// the one that is to blame.
+std::string Stepper::blame(const Batch& batch, const std::vector<torch::Tensor>& raw_maps, bool loss_is_finite) {
+  const torch::NoGradGuard no_grad;
+  const std::vector<Head>& net_heads = heads_of(batch);
+  const torch::Tensor images = view_of(batch.images);
+  for (int64_t n = 0; n < images.size(0); ++n) {
+    const BadCell cell = find_bad_cell(network_.forward(images.narrow(0, n, 1), /*training=*/false), net_heads);
+    if (cell.found) return fmt::format("image {}: {}", picture(batch, n), describe(cell, net_heads));
+  }
+  BadCell cell = find_bad_cell(raw_maps, net_heads);
+  if (!cell.found) cell = find_largest_cell(raw_maps, net_heads);
+  const std::string place = fmt::format("image {}: {}", picture(batch, cell.image), describe(cell, net_heads));
+  const std::string layer = loss_is_finite ? find_bad_gradient(network_.params(), network_.slots()) : "";
+  return layer.empty() ? place : fmt::format("the gradient of {}; the largest logit is in {}", layer, place);
+}
+
+const std::vector<Head>& Stepper::heads_of(const Batch& batch) {
+  const int64_t width = batch.images.dim(3), height = batch.images.dim(2);
+  auto& known = heads_of_size_[{width, height}];
+  if (known.empty()) known = heads(with_input_size(network_.spec(), width, height));
+  return known;
+}
+
+std::string Stepper::picture(const Batch& batch, int64_t index) const {
+  const Example& example = dataset_.examples[static_cast<size_t>(batch.examples[static_cast<size_t>(index)])];
+  return fmt::format("{} ({})", example.image.string(), example.origin);
+}
+
+}  // namespace yolov3
