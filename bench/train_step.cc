@@ -29,7 +29,8 @@ std::vector<std::vector<Annotation>> random_objects(int batch, int size, int cla
   std::vector<std::vector<Annotation>> objects(static_cast<size_t>(batch));
   for (auto& list : objects) {
     for (int i = 0; i < kObjects; ++i) {
-      const auto w = static_cast<float>(rng.uniform(0.05, 0.4) * size), h = static_cast<float>(rng.uniform(0.05, 0.4) * size);
+      const auto w = static_cast<float>(rng.uniform(0.05, 0.4) * size),
+                 h = static_cast<float>(rng.uniform(0.05, 0.4) * size);
       const auto x = static_cast<float>(rng.uniform(0, size - w)), y = static_cast<float>(rng.uniform(0, size - h));
       list.push_back({.box = {x, y, x + w, y + h}, .class_id = static_cast<int>(rng.integer(0, classes - 1))});
     }

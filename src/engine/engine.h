@@ -25,10 +25,10 @@ class Engine {
 };
 
 struct EngineOptions {
-  std::string kind = "auto";       // auto, reference, torch
-  std::string device = "cpu";      // cpu, cuda, cuda:N; anything but cpu needs the torch engine
-  std::string precision = "f32";   // f32, bf16, auto = bf16 where the CPU multiplies it (torch engine)
-  int threads = 0;                 // 0 = all
+  std::string kind = "auto";      // auto, reference, torch
+  std::string device = "cpu";     // cpu, cuda, cuda:N; anything but cpu needs the torch engine
+  std::string precision = "f32";  // f32, bf16, auto = bf16 where the CPU multiplies it (torch engine)
+  int threads = 0;                // 0 = all
 };
 
 // auto: torch where it was built in, else reference. Errors: an engine, device or precision that this build or machine

@@ -5,8 +5,9 @@
 namespace yolov3 {
 
 std::unique_ptr<Engine> make_torch_engine(const EngineOptions&, const NetworkSpec&, std::shared_ptr<const Weights>) {
-  throw Error("--engine torch: this program was built without LibTorch (-DYOLOV3_TORCH=OFF); use --engine reference or "
-              "build the release preset");
+  throw Error(
+      "--engine torch: this program was built without LibTorch (-DYOLOV3_TORCH=OFF); use --engine reference or "
+      "build the release preset");
 }
 
 bool have_torch() { return false; }

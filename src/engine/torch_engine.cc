@@ -15,8 +15,7 @@ class TorchEngine final : public Engine {
 
   std::vector<Tensor> forward(const Tensor& images) override {
     const torch::InferenceMode guard;
-    const torch::Tensor view =
-        torch::from_blob(const_cast<float*>(images.data()), images.shape(), torch::kFloat32);
+    const torch::Tensor view = torch::from_blob(const_cast<float*>(images.data()), images.shape(), torch::kFloat32);
     std::vector<Tensor> maps;
     for (const torch::Tensor& map : network_.forward(view, /*training=*/false)) maps.push_back(tensor_from_torch(map));
     return maps;
@@ -38,8 +37,8 @@ std::unique_ptr<Engine> make_torch_engine(const EngineOptions& options, const Ne
         "--precision {}: the torch engine has f32 and bf16", options.precision);
   if (options.threads > 0) torch::set_num_threads(options.threads);
   const auto [folded_spec, folded_weights] = fold_batch_norm(spec, *weights);
-  const bool bf16 = options.precision == "bf16" ||
-                    (options.precision == "auto" && device.is_cpu() && cpu_features().avx512_bf16);
+  const bool bf16 =
+      options.precision == "bf16" || (options.precision == "auto" && device.is_cpu() && cpu_features().avx512_bf16);
   return std::make_unique<TorchEngine>(folded_spec, folded_weights, device, bf16);
 }
 

@@ -36,7 +36,7 @@ class TorchNetwork {
   const NetworkSpec& spec() const { return spec_; }
   torch::Device device() const { return device_; }
 
-  Weights weights() const;                     // a copy on the CPU
+  Weights weights() const;  // a copy on the CPU
   void set_weights(const Weights& weights);
 
   // Copies of the running statistics, to undo the update of a forward pass whose step is not taken.
@@ -52,16 +52,16 @@ class TorchNetwork {
   NetworkSpec spec_;
   std::vector<ParamSlot> slots_;
   std::vector<torch::Tensor> params_;
-  std::vector<int> first_slot_;        // of each layer, -1 without parameters
-  std::vector<size_t> last_use_;       // index of the last layer that reads each layer's output
-  std::vector<int> head_layers_;       // Yolo layers, small objects first
+  std::vector<int> first_slot_;   // of each layer, -1 without parameters
+  std::vector<size_t> last_use_;  // index of the last layer that reads each layer's output
+  std::vector<int> head_layers_;  // Yolo layers, small objects first
   torch::Device device_;
   torch::ScalarType compute_type_;
   double bn_momentum_;
 };
 
 // Copies between our tensors and torch's; OIHW or (N,C,H,W) either way.
-torch::Tensor torch_from_tensor(const Tensor& tensor);        // shares nothing
-Tensor tensor_from_torch(const torch::Tensor& tensor);        // any device, type and strides -> float32 contiguous
+torch::Tensor torch_from_tensor(const Tensor& tensor);  // shares nothing
+Tensor tensor_from_torch(const torch::Tensor& tensor);  // any device, type and strides -> float32 contiguous
 
 }  // namespace yolov3

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/cpu.h"
+
 namespace yolov3 {
 namespace {
 
@@ -15,12 +17,13 @@ struct Rates {
   float epsilon, decay, gradient_scale;
 };
 
-// One pass: moments and parameter. Without contraction to FMA (cmake/toolchain.cmake), so all clones give the same bits.
-__attribute__((target_clones("avx512f", "avx2", "default"))) void update(float* __restrict value,
-                                                                         const float* __restrict gradient,
-                                                                         float* __restrict mean,
-                                                                         float* __restrict square, int64_t count,
-                                                                         Rates r) {
+// The loops, compiled once for each vector width below. Without contraction to FMA (cmake/toolchain.cmake) every width
+// gives the same bits.
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+// One pass: moments and parameter.
+ALWAYS_INLINE void update_loop(float* __restrict value, const float* __restrict gradient, float* __restrict mean,
+                               float* __restrict square, int64_t count, const Rates& r) {
   for (int64_t i = 0; i < count; ++i) {
     const float g = gradient[i] * r.gradient_scale;
     const float m = r.beta1 * mean[i] + (1.0f - r.beta1) * g;
@@ -31,8 +34,8 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) void update(float* 
   }
 }
 
-// Eight partial sums in double: vectorisable and independent of the instruction set.
-__attribute__((target_clones("avx512f", "avx2", "default"))) double sum_of_squares(const float* values, int64_t count) {
+// Eight partial sums in double: vectorisable and the same for every width.
+ALWAYS_INLINE double square_sum_loop(const float* values, int64_t count) {
   double sums[8] = {};
   int64_t i = 0;
   for (; i + 8 <= count; i += 8) {
@@ -40,6 +43,34 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) double sum_of_squar
   }
   for (; i < count; ++i) sums[0] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+struct Kernels {
+  void (*update)(float*, const float*, float*, float*, int64_t, const Rates&);
+  double (*square_sum)(const float*, int64_t);
+};
+
+#define VECTOR_KERNELS(name, isa)                                                                                  \
+  __attribute__((target(isa))) void update_##name(float* value, const float* gradient, float* mean, float* square, \
+                                                  int64_t count, const Rates& rates) {                             \
+    update_loop(value, gradient, mean, square, count, rates);                                                      \
+  }                                                                                                                \
+  __attribute__((target(isa))) double square_sum_##name(const float* values, int64_t count) {                      \
+    return square_sum_loop(values, count);                                                                         \
+  }
+
+VECTOR_KERNELS(sse2, "sse2")
+VECTOR_KERNELS(avx2, "avx2")
+VECTOR_KERNELS(avx512, "avx512f,avx512vl,avx512dq")
+
+#undef VECTOR_KERNELS
+#undef ALWAYS_INLINE
+
+const Kernels& kernels() {
+  static const Kernels chosen = cpu_features().avx512 ? Kernels{update_avx512, square_sum_avx512}
+                                : cpu_features().avx2 ? Kernels{update_avx2, square_sum_avx2}
+                                                      : Kernels{update_sse2, square_sum_sse2};
+  return chosen;
 }
 
 // The gradient with the memory order of its parameter, so that one index serves both.
@@ -80,7 +111,7 @@ double Adam::gradient_norm() const {
     std::vector<double> partial(static_cast<size_t>(blocks));  // added in order: the same sum for any thread count
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < blocks; ++b) {
-      partial[static_cast<size_t>(b)] = sum_of_squares(data + b * kBlock, std::min(kBlock, count - b * kBlock));
+      partial[static_cast<size_t>(b)] = kernels().square_sum(data + b * kBlock, std::min(kBlock, count - b * kBlock));
     }
     for (const double part : partial) sum += part;
   }
@@ -112,7 +143,7 @@ void Adam::step(double lr, double gradient_scale) {
     const int64_t count = param.value.numel();
 #pragma omp parallel for schedule(static)
     for (int64_t first = 0; first < count; first += kBlock) {
-      update(value + first, g + first, mean + first, square + first, std::min(kBlock, count - first), rates);
+      kernels().update(value + first, g + first, mean + first, square + first, std::min(kBlock, count - first), rates);
     }
   }
 }

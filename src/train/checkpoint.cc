@@ -25,7 +25,8 @@ void rotate(const fs::path& next, const fs::path& last, const fs::path& previous
     fs::create_hard_link(last, temporary, reason);
     if (reason) fs::copy_file(last, temporary, fs::copy_options::overwrite_existing, reason);  // no hard links there
     if (!reason) fs::rename(temporary, previous, reason);
-    if (reason) log_warning("{}: the checkpoint before the last could not be kept: {}", previous.string(), reason.message());
+    if (reason)
+      log_warning("{}: the checkpoint before the last could not be kept: {}", previous.string(), reason.message());
     fs::remove(temporary, reason);
   }
   fs::rename(next, last, reason);

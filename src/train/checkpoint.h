@@ -15,9 +15,9 @@ namespace yolov3 {
 struct RunPosition {
   int epoch = 0;
   int64_t next_batch = 0;
-  int64_t step = 0;             // updates done
-  double best = -1;             // best fitness so far
-  double seconds = 0;           // of training so far
+  int64_t step = 0;                                 // updates done
+  double best = -1;                                 // best fitness so far
+  double seconds = 0;                               // of training so far
   double giou_sum = 0, conf_sum = 0, prob_sum = 0;  // of the running epoch, for its means
   int64_t images = 0;                               // of the running epoch
   int64_t batch = 0, pictures = 0;                  // what next_batch counts in: --batch and the size of the data set

@@ -53,10 +53,10 @@ BadCell find_largest_cell(const std::vector<torch::Tensor>& raw_maps, const std:
 
 std::string describe(const BadCell& cell, const std::vector<Head>& heads) {
   static constexpr const char* kChannels[] = {"tx", "ty", "tw", "th", "objectness"};
-  const std::string channel =
-      cell.channel < 5 ? kChannels[cell.channel] : fmt::format("class {}", cell.channel - 5);
+  const std::string channel = cell.channel < 5 ? kChannels[cell.channel] : fmt::format("class {}", cell.channel - 5);
   return fmt::format("head {} (stride {}), cell (gy {}, gx {}), anchor {}, {} = {}", cell.head,
-                     heads[static_cast<size_t>(cell.head)].stride_x, cell.gy, cell.gx, cell.anchor, channel, cell.value);
+                     heads[static_cast<size_t>(cell.head)].stride_x, cell.gy, cell.gx, cell.anchor, channel,
+                     cell.value);
 }
 
 std::string find_bad_gradient(const std::vector<torch::Tensor>& params, const std::vector<ParamSlot>& slots) {

@@ -14,8 +14,8 @@ using torch::indexing::Slice;
 constexpr int64_t kIgnoreChunk = int64_t{1} << 22;
 
 torch::Tensor divide_safely(const torch::Tensor& numerator, const torch::Tensor& denominator) {
-  const double tiny =
-      denominator.scalar_type() == torch::kFloat64 ? std::numeric_limits<double>::min() : std::numeric_limits<float>::min();
+  const double tiny = denominator.scalar_type() == torch::kFloat64 ? std::numeric_limits<double>::min()
+                                                                   : std::numeric_limits<float>::min();
   return numerator / denominator.clamp_min(tiny);
 }
 
@@ -66,8 +66,12 @@ PositiveCells positive_cells(int head, const std::vector<std::vector<Annotation>
   const auto integers = [&](const std::vector<int64_t>& values) {
     return torch::tensor(values, torch::kInt64).to(like.device());
   };
-  return {integers(image), integers(anchor), integers(gy), integers(gx),
-          torch::tensor(box, torch::kFloat64).view({-1, 4}).to(like), integers(class_id)};
+  return {integers(image),
+          integers(anchor),
+          integers(gy),
+          integers(gx),
+          torch::tensor(box, torch::kFloat64).view({-1, 4}).to(like),
+          integers(class_id)};
 }
 
 torch::Tensor anchor_sizes(const Head& head, const torch::TensorOptions& like) {  // A,2 pixels
@@ -77,8 +81,9 @@ torch::Tensor anchor_sizes(const Head& head, const torch::TensorOptions& like) {
 }
 
 // The decode of the notes over any leading dimensions: xy = (sigmoid(t) + cell) * stride, wh = exp(t) * anchor.
-torch::Tensor decode_boxes(const torch::Tensor& tx, const torch::Tensor& ty, const torch::Tensor& tw, const torch::Tensor& th, const torch::Tensor& gx,
-                    const torch::Tensor& gy, const torch::Tensor& anchor_w, const torch::Tensor& anchor_h, const Head& head) {
+torch::Tensor decode_boxes(const torch::Tensor& tx, const torch::Tensor& ty, const torch::Tensor& tw,
+                           const torch::Tensor& th, const torch::Tensor& gx, const torch::Tensor& gy,
+                           const torch::Tensor& anchor_w, const torch::Tensor& anchor_h, const Head& head) {
   const double s = head.scale_xy, shift = 0.5 * (s - 1);
   return torch::stack({(tx.sigmoid() * s - shift + gx) * head.stride_x, (ty.sigmoid() * s - shift + gy) * head.stride_y,
                        tw.clamp_max(kMaxExpLogit).exp() * anchor_w, th.clamp_max(kMaxExpLogit).exp() * anchor_h},
@@ -86,8 +91,9 @@ torch::Tensor decode_boxes(const torch::Tensor& tx, const torch::Tensor& ty, con
 }
 
 // Background cells (N,A,G,G) whose predicted box overlaps a true box of this head by at least ignore_iou.
-torch::Tensor ignore_mask(const torch::Tensor& raw, const Head& head, const std::vector<std::vector<Annotation>>& objects,
-                   const std::vector<std::vector<int>>& true_objects, double ignore_iou) {
+torch::Tensor ignore_mask(const torch::Tensor& raw, const Head& head,
+                          const std::vector<std::vector<Annotation>>& objects,
+                          const std::vector<std::vector<int>>& true_objects, double ignore_iou) {
   const torch::NoGradGuard no_grad;
   const auto like = raw.options();
   const int64_t anchors = raw.size(1), grid_h = raw.size(3), grid_w = raw.size(4);
@@ -100,8 +106,8 @@ torch::Tensor ignore_mask(const torch::Tensor& raw, const Head& head, const std:
     if (indices.empty()) continue;
     const torch::Tensor t = raw[n];  // A,5+K,G,G
     const torch::Tensor cells = decode_boxes(t.select(1, 0), t.select(1, 1), t.select(1, 2), t.select(1, 3), gx, gy,
-                                      sizes.select(1, 0), sizes.select(1, 1), head)
-                             .view({-1, 1, 4});  // A*G*G,1,4
+                                             sizes.select(1, 0), sizes.select(1, 1), head)
+                                    .view({-1, 1, 4});  // A*G*G,1,4
     std::vector<double> boxes;
     for (const int index : indices) {
       const Box& box = objects[static_cast<size_t>(n)][static_cast<size_t>(index)].box;
@@ -128,15 +134,16 @@ torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& ta
 torch::Tensor giou_part(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head) {
   const auto like = at_positives.options();
   const torch::Tensor sizes = anchor_sizes(head, like).index_select(0, cells.anchor);
-  const torch::Tensor predicted = decode_boxes(at_positives.select(1, 0), at_positives.select(1, 1), at_positives.select(1, 2),
-                                        at_positives.select(1, 3), cells.gx.to(like), cells.gy.to(like),
-                                        sizes.select(1, 0), sizes.select(1, 1), head);
+  const torch::Tensor predicted = decode_boxes(at_positives.select(1, 0), at_positives.select(1, 1),
+                                               at_positives.select(1, 2), at_positives.select(1, 3), cells.gx.to(like),
+                                               cells.gy.to(like), sizes.select(1, 0), sizes.select(1, 1), head);
   const double input_area = static_cast<double>(head.stride_x) * head.grid_width * head.stride_y * head.grid_height;
   const torch::Tensor weight = 2.0 - cells.box.select(1, 2) * cells.box.select(1, 3) / input_area;
   return (weight * (1.0 - giou_centers(predicted, cells.box))).sum();
 }
 
-torch::Tensor prob_part(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head, double smoothing) {
+torch::Tensor prob_part(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head,
+                        double smoothing) {
   const torch::Tensor logits = at_positives.index({Slice(), Slice(5, torch::indexing::None)});  // P,K
   const torch::Tensor one_hot = torch::zeros_like(logits).scatter_(1, cells.class_id.unsqueeze(1), 1.0);
   return cross_entropy(logits, one_hot * (1.0 - smoothing) + smoothing / head.classes).sum();
@@ -146,7 +153,8 @@ HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
                    const std::vector<std::vector<Annotation>>& objects, const Targets& targets,
                    const LossOptions& options) {
   const int64_t anchors = static_cast<int64_t>(head.anchors.size()), batch = raw_map.size(0);
-  const torch::Tensor raw = raw_map.contiguous().view({batch, anchors, 5 + head.classes, raw_map.size(2), raw_map.size(3)});
+  const torch::Tensor raw =
+      raw_map.contiguous().view({batch, anchors, 5 + head.classes, raw_map.size(2), raw_map.size(3)});
   const auto like = raw.options();
   const PositiveCells cells = positive_cells(index, objects, targets, like);
 
@@ -158,10 +166,11 @@ HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
 
   const torch::Tensor logits = raw.select(2, 4);  // N,A,G,G
   const torch::Tensor responsible =
-      torch::zeros(logits.sizes(), like).index_put_({cells.image, cells.anchor, cells.gy, cells.gx}, torch::ones({}, like));
-  loss.ignored = ignore_mask(raw.detach(), head, objects, targets.true_objects[static_cast<size_t>(index)],
-                             options.ignore_iou)
-                     .logical_and_(responsible == 0);
+      torch::zeros(logits.sizes(), like)
+          .index_put_({cells.image, cells.anchor, cells.gy, cells.gx}, torch::ones({}, like));
+  loss.ignored =
+      ignore_mask(raw.detach(), head, objects, targets.true_objects[static_cast<size_t>(index)], options.ignore_iou)
+          .logical_and_(responsible == 0);
   const torch::Tensor focal = (responsible - logits.sigmoid()).pow(2);
   const torch::Tensor counted = loss.ignored.logical_not().to(like.dtype());
   loss.parts.conf = (counted * focal * cross_entropy(logits, responsible)).sum() / batch;
@@ -179,7 +188,7 @@ torch::Tensor giou_centers(const torch::Tensor& a, const torch::Tensor& b) {
   const Corners p = corners(a), q = corners(b);
   const Overlap shared = overlap(p, q);
   const torch::Tensor enclosing = (torch::maximum(p.x1, q.x1) - torch::minimum(p.x0, q.x0)).clamp_min(0) *
-                           (torch::maximum(p.y1, q.y1) - torch::minimum(p.y0, q.y0)).clamp_min(0);
+                                  (torch::maximum(p.y1, q.y1) - torch::minimum(p.y0, q.y0)).clamp_min(0);
   return divide_safely(shared.intersection, shared.united) - divide_safely(enclosing - shared.united, enclosing);
 }
 

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::array<int, 3> kStrides{8, 16, 32};
 
-torch::Tensor as_tensor(const GoldenArray& array) { return torch::tensor(array.values, torch::kFloat64).view(array.shape); }
+torch::Tensor as_tensor(const GoldenArray& array) {
+  return torch::tensor(array.values, torch::kFloat64).view(array.shape);
+}
 
 // One case of the golden file: loss/K.
 struct GoldenCase {

@@ -5,8 +5,9 @@
 namespace yolov3 {
 
 TrainResult train(const TrainOptions&, const std::string&, const std::function<void(int64_t)>&) {
-  throw Error("this program was built without LibTorch (-DYOLOV3_TORCH=OFF, the deploy preset) and cannot train; "
-              "build the release preset");
+  throw Error(
+      "this program was built without LibTorch (-DYOLOV3_TORCH=OFF, the deploy preset) and cannot train; "
+      "build the release preset");
 }
 
 }  // namespace yolov3

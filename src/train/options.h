@@ -14,34 +14,34 @@ namespace yolov3 {
 
 // The loss of the notes' compute_loss; each rule is an option, the defaults are the notes'.
 struct LossOptions {
-  double ignore_iou = 0.5;          // background cells whose box overlaps a true box of their head this much are not punished
-  double label_smoothing = 0.01;   // class target (1-s)*onehot + s/K
-  double box_gain = 1.0;           // weights of the three parts in the total
+  double ignore_iou = 0.5;  // background cells whose box overlaps a true box of their head this much are not punished
+  double label_smoothing = 0.01;  // class target (1-s)*onehot + s/K
+  double box_gain = 1.0;          // weights of the three parts in the total
   double obj_gain = 1.0;
   double cls_gain = 1.0;
 };
 
 struct TrainOptions {
-  DataOptions data;                          // --data --names --bad-data --seed
-  std::string model = "yolov3";              // yolov3, yolov3-spp, yolov3-tiny or FILE.cfg
-  std::filesystem::path weights;             // --weights: start from these
+  DataOptions data;               // --data --names --bad-data --seed
+  std::string model = "yolov3";   // yolov3, yolov3-spp, yolov3-tiny or FILE.cfg
+  std::filesystem::path weights;  // --weights: start from these
   int epochs = 30;
   int batch = 8;
-  int width = 416, height = 416;             // --imgsz S or WxH, multiples of 32
-  std::vector<int> multi_scale;              // --multi-scale 320,352,...: square sizes drawn anew every few batches
-  int multi_scale_every = 10;                // batches
-  std::string device = "cpu";                // cpu, cuda, cuda:N
-  std::string engine = "auto";               // auto, torch
-  std::string precision = "auto";            // auto (bf16 where the CPU has it), f32, bf16
-  int threads = 0;                           // of the network; 0 = all
-  int workers = 2;                           // of the loader; 0 = load in the training thread
+  int width = 416, height = 416;   // --imgsz S or WxH, multiples of 32
+  std::vector<int> multi_scale;    // --multi-scale 320,352,...: square sizes drawn anew every few batches
+  int multi_scale_every = 10;      // batches
+  std::string device = "cpu";      // cpu, cuda, cuda:N
+  std::string engine = "auto";     // auto, torch
+  std::string precision = "auto";  // auto (bf16 where the CPU has it), f32, bf16
+  int threads = 0;                 // of the network; 0 = all
+  int workers = 2;                 // of the loader; 0 = load in the training thread
   uint64_t seed = 0;
   double lr0 = 1e-3;
-  double lr_end = 1e-6;                      // absolute
+  double lr_end = 1e-6;  // absolute
   double warmup_epochs = 2;
-  double weight_decay = 0;                   // decoupled, on convolution kernels only
-  double clip_norm = 0;                      // global gradient norm; 0 = off
-  double bn_momentum = 0.1;                  // as torch's BatchNorm2d
+  double weight_decay = 0;   // decoupled, on convolution kernels only
+  double clip_norm = 0;      // global gradient norm; 0 = off
+  double bn_momentum = 0.1;  // as torch's BatchNorm2d
   bool exact_decode = false;
   AssignOptions assign;
   LossOptions loss;
@@ -49,8 +49,8 @@ struct TrainOptions {
   std::filesystem::path project = "runs/train";
   std::string name = "exp";
   bool resume = false;
-  int save_period = 0;                       // epochs between weights/epoch-N.h5; 0 = none
-  bool validate = true;                      // after each epoch, on the val split
+  int save_period = 0;   // epochs between weights/epoch-N.h5; 0 = none
+  bool validate = true;  // after each epoch, on the val split
 };
 
 }  // namespace yolov3

@@ -19,7 +19,8 @@ constexpr const char* kHeader =
     "metrics/mAP_0.5:0.95,val/box_loss,val/obj_loss,val/cls_loss,x/lr0";
 
 std::string csv_row(const EpochRecord& r) {
-  std::string row = fmt::format("{},{:.2f},{:.6g},{:.6g},{:.6g},", r.epoch, r.seconds, r.box_loss, r.obj_loss, r.cls_loss);
+  std::string row =
+      fmt::format("{},{:.2f},{:.6g},{:.6g},{:.6g},", r.epoch, r.seconds, r.box_loss, r.obj_loss, r.cls_loss);
   if (r.validated) {
     row += fmt::format("{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},{:.6g},", r.precision, r.recall, r.map50, r.map50_95,
                        r.val_box_loss, r.val_obj_loss, r.val_cls_loss);
@@ -77,10 +78,8 @@ void ResultsCsv::add(const EpochRecord& record) {
 }
 
 std::vector<std::pair<std::string, float>> epoch_scalars(const EpochRecord& r) {
-  std::vector<std::pair<std::string, double>> values = {{"train/box_loss", r.box_loss},
-                                                        {"train/obj_loss", r.obj_loss},
-                                                        {"train/cls_loss", r.cls_loss},
-                                                        {"x/lr0", r.lr}};
+  std::vector<std::pair<std::string, double>> values = {
+      {"train/box_loss", r.box_loss}, {"train/obj_loss", r.obj_loss}, {"train/cls_loss", r.cls_loss}, {"x/lr0", r.lr}};
   if (r.validated) {
     values.insert(values.end(), {{"metrics/precision", r.precision},
                                  {"metrics/recall", r.recall},

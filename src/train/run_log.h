@@ -23,7 +23,7 @@ class RunLog {
   // first_epoch: rows of results.csv from there on are of a run that was stopped later, and are written anew.
   RunLog(std::filesystem::path directory, int first_epoch);
 
-  void step(const StepRecord& record);   // events
+  void step(const StepRecord& record);                  // events
   void epoch(const EpochRecord& record, int64_t step);  // events, csv, curves
 
   // Runs `write`; false when it threw. The first failure of a kind is a warning, and so is the first after a success.

@@ -13,10 +13,11 @@ TEST(Schedule, AgreesWithGolden) {
   for (int number = 0; number < 3; ++number) {
     const std::string path = "lr/" + std::to_string(number);
     const auto steps = static_cast<int64_t>(golden_number(path, "steps_per_epoch"));
-    const Schedule schedule{.warmup_steps = std::llround(golden_number(path, "warmup_epochs") * static_cast<double>(steps)),
-                            .total_steps = steps * static_cast<int64_t>(golden_number(path, "epochs")),
-                            .lr0 = golden_number(path, "lr_init"),
-                            .lr_end = golden_number(path, "lr_end")};
+    const Schedule schedule{
+        .warmup_steps = std::llround(golden_number(path, "warmup_epochs") * static_cast<double>(steps)),
+        .total_steps = steps * static_cast<int64_t>(golden_number(path, "epochs")),
+        .lr0 = golden_number(path, "lr_init"),
+        .lr_end = golden_number(path, "lr_end")};
     const GoldenArray want = golden_array(path + "/lr");
     for (int64_t i = 0; i < want.rows(); ++i) {
       ASSERT_NEAR(schedule.rate(i + 2), want.values[static_cast<size_t>(i)], 1e-12 * schedule.lr0) << path << " " << i;

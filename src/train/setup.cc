@@ -19,10 +19,11 @@ NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<st
     return make_model(options.model, {.classes = classes, .width = options.width, .height = options.height});
   }
   const ParsedCfg cfg = parse_cfg(read_file(options.model), options.model);
-  check(class_count(cfg.spec) == classes,
-        "{}: its [yolo] layers have {} classes, the data set has {}; set classes={} there and filters={} x the number of "
-        "masks in the convolution before each",
-        options.model, class_count(cfg.spec), classes, classes, 5 + classes);
+  check(
+      class_count(cfg.spec) == classes,
+      "{}: its [yolo] layers have {} classes, the data set has {}; set classes={} there and filters={} x the number of "
+      "masks in the convolution before each",
+      options.model, class_count(cfg.spec), classes, classes, 5 + classes);
   if (!cfg.training_keys.empty()) {
     std::vector<std::string> keys;
     for (const auto& [key, value] : cfg.training_keys) keys.push_back(key);

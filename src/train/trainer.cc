@@ -63,7 +63,8 @@ std::vector<AdamParam> adam_params(TorchNetwork& network, double weight_decay) {
   for (size_t i = 0; i < network.slots().size(); ++i) {
     if (!network.slots()[i].trainable) continue;
     const bool kernel = network.slots()[i].kind == ParamKind::kernel;
-    params.push_back({.value = network.params()[i], .weight_decay = kernel ? weight_decay : 0.0, .mean = {}, .square = {}});
+    params.push_back(
+        {.value = network.params()[i], .weight_decay = kernel ? weight_decay : 0.0, .mean = {}, .square = {}});
   }
   return params;
 }
@@ -87,8 +88,7 @@ RunData load_run_data(const TrainOptions& options) {
   check(!data.train.examples.empty(), "--data {}: the train split has no pictures", options.data.data);
   if (options.validate) {
     load("val", data.val);
-    check(data.val.names == data.train.names, "--data {}: train and val have different class names",
-          options.data.data);
+    check(data.val.names == data.train.names, "--data {}: train and val have different class names", options.data.data);
   }
   return data;
 }
@@ -97,15 +97,17 @@ NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std:
   const NetworkSpec spec = make_training_spec(options, data.train.names);
   for (const int size : options.multi_scale) with_input_size(spec, size, size);  // refuses what the network cannot take
   if (!checkpoint) return spec;
-  check(checkpoint->model.names == data.train.names && checkpoint->model.spec == spec,
-        "{}: it is of another network or other classes than --model {} --imgsz {}x{} --data {}; resume with the options "
-        "in args.toml beside it, or start a new run with --weights {}",
-        checkpoint->path.string(), options.model, options.width, options.height, options.data.data,
-        checkpoint->path.string());
+  check(
+      checkpoint->model.names == data.train.names && checkpoint->model.spec == spec,
+      "{}: it is of another network or other classes than --model {} --imgsz {}x{} --data {}; resume with the options "
+      "in args.toml beside it, or start a new run with --weights {}",
+      checkpoint->path.string(), options.model, options.width, options.height, options.data.data,
+      checkpoint->path.string());
   const RunPosition& at = checkpoint->position;
   const auto pictures = static_cast<int64_t>(data.train.examples.size());
   check(at.next_batch == 0 || (at.batch == options.batch && at.pictures == pictures && at.seed == options.seed),
-        "{}: it stands in the middle of an epoch of {} pictures in batches of {} with seed {}, which --batch {} --seed {} "
+        "{}: it stands in the middle of an epoch of {} pictures in batches of {} with seed {}, which --batch {} --seed "
+        "{} "
         "and {} pictures cannot go on with; resume with the options in args.toml beside it",
         checkpoint->path.string(), at.pictures, at.batch, at.seed, options.batch, options.seed, pictures);
   return spec;
@@ -146,8 +148,8 @@ class Trainer {
   RunPosition position_;
   std::map<std::string, std::string> facts_;  // of the last epoch, for the model files
   StepRecord last_step_;
-  int64_t images_here_ = 0;      // of this epoch, since it began or was resumed
-  double train_seconds_ = 0;     // of this epoch, likewise, without the validation
+  int64_t images_here_ = 0;   // of this epoch, since it began or was resumed
+  double train_seconds_ = 0;  // of this epoch, likewise, without the validation
   Clock::time_point epoch_start_;
 };
 
@@ -180,7 +182,8 @@ Trainer::Trainer(const TrainOptions& options, std::string args_toml, RunData dat
   position_.pictures = static_cast<int64_t>(data_.train.examples.size());
   position_.seed = options.seed;
   log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
-  if (!data_.listing.empty()) log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
+  if (!data_.listing.empty())
+    log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
 }
 
 TrainResult Trainer::run() {
@@ -252,12 +255,12 @@ void Trainer::train_batch(const Batch& batch) {
 void Trainer::show_progress(const Batch& batch, Progress& progress) const {
   const int64_t left = loader_.batches_per_epoch() * options_.epochs - position_.step;
   const double images_per_second = static_cast<double>(images_here_) / train_seconds_;
-  progress.update(position_.next_batch,
-                  fmt::format("{}x{} giou {:.3f} conf {:.3f} prob {:.3f} lr {:.2e} {:.2f} images/s data {:.0f}% run {}",
-                              batch.images.dim(3), batch.images.dim(2), last_step_.giou, last_step_.conf,
-                              last_step_.prob, last_step_.lr, images_per_second,
-                              100 * loader_.wait_seconds() / train_seconds_,
-                              human_seconds(static_cast<double>(left * options_.batch) / images_per_second)));
+  progress.update(
+      position_.next_batch,
+      fmt::format("{}x{} giou {:.3f} conf {:.3f} prob {:.3f} lr {:.2e} {:.2f} images/s data {:.0f}% run {}",
+                  batch.images.dim(3), batch.images.dim(2), last_step_.giou, last_step_.conf, last_step_.prob,
+                  last_step_.lr, images_per_second, 100 * loader_.wait_seconds() / train_seconds_,
+                  human_seconds(static_cast<double>(left * options_.batch) / images_per_second)));
 }
 
 void Trainer::finish_epoch() {
@@ -299,8 +302,13 @@ void Trainer::save_epoch(const EpochRecord& record) {
   const bool best = record.validated && record.map50 > position_.best;
   describe_epoch(record, best);
   const RunPosition done = position_;
-  position_ = {.epoch = done.epoch + 1, .step = done.step, .best = done.best, .seconds = done.seconds,
-               .batch = done.batch, .pictures = done.pictures, .seed = done.seed};
+  position_ = {.epoch = done.epoch + 1,
+               .step = done.step,
+               .best = done.best,
+               .seconds = done.seconds,
+               .batch = done.batch,
+               .pictures = done.pictures,
+               .seed = done.seed};
   // The best is on record only when it is on the disk.
   if (best && log_.attempt("best.h5", [&] { save_model(directory_ / "weights/best.h5", model()); })) {
     position_.best = record.map50;
@@ -318,19 +326,18 @@ void Trainer::describe_epoch(const EpochRecord& r, bool best) const {
   const std::string judged = r.validated ? fmt::format("mAP50 {:.4f} mAP50-95 {:.4f} P {:.3f} R {:.3f} ", r.map50,
                                                        r.map50_95, r.precision, r.recall)
                                          : "";
-  const std::string speed =
-      images_here_ > 0 ? fmt::format("{:.2f} images/s, data {:.0f}%, ", static_cast<double>(images_here_) / train_seconds_,
-                                     100 * loader_.wait_seconds() / train_seconds_)
-                       : "";
+  const std::string speed = images_here_ > 0 ? fmt::format("{:.2f} images/s, data {:.0f}%, ",
+                                                           static_cast<double>(images_here_) / train_seconds_,
+                                                           100 * loader_.wait_seconds() / train_seconds_)
+                                             : "";
   log_info("epoch {}/{}: loss {:.3f} (giou {:.3f} conf {:.3f} prob {:.3f}) {}lr {:.2e}, {}{}{}", r.epoch + 1,
-           options_.epochs, r.box_loss + r.obj_loss + r.cls_loss, r.box_loss, r.obj_loss, r.cls_loss, judged, r.lr, speed,
-           human_seconds(seconds_since(epoch_start_)), best ? ", best" : "");
+           options_.epochs, r.box_loss + r.obj_loss + r.cls_loss, r.box_loss, r.obj_loss, r.cls_loss, judged, r.lr,
+           speed, human_seconds(seconds_since(epoch_start_)), best ? ", best" : "");
 }
 
 bool Trainer::save_last() {
-  return log_.attempt("last.h5", [&] {
-    save_checkpoint(directory_ / "weights", model(), network_, adam_, position_, args_toml_);
-  });
+  return log_.attempt(
+      "last.h5", [&] { save_checkpoint(directory_ / "weights", model(), network_, adam_, position_, args_toml_); });
 }
 
 // The checkpoint to go on from, when --resume asks for one and there is one.
@@ -358,7 +365,8 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
   fs::path directory = options.project / options.name;
   const std::optional<Checkpoint> checkpoint = find_checkpoint(options, directory);
   if (checkpoint && checkpoint->position.epoch >= options.epochs) {
-    log_info("{}: already finished, {} of {} epochs done", directory.string(), checkpoint->position.epoch, options.epochs);
+    log_info("{}: already finished, {} of {} epochs done", directory.string(), checkpoint->position.epoch,
+             options.epochs);
     return {directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false};
   }
   RunData data = load_run_data(options);

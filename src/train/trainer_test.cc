@@ -73,9 +73,9 @@ TEST_F(TrainerTest, ARunLeavesWhatTheContractNames) {
   EXPECT_EQ(result.epochs_done, 2);
   EXPECT_FALSE(result.interrupted);
   EXPECT_EQ(result.run_directory, o.project / "exp");
-  for (const char* name : {"args.toml", "results.csv", "train_batch0.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg",
-                           "loss.svg", "map.svg", "weights/last.h5", "weights/last.prev.h5", "weights/best.h5",
-                           "weights/epoch-0.h5", "weights/epoch-1.h5"}) {
+  for (const char* name : {"args.toml", "results.csv", "train_batch0.jpg", "val_batch0_labels.jpg",
+                           "val_batch0_pred.jpg", "loss.svg", "map.svg", "weights/last.h5", "weights/last.prev.h5",
+                           "weights/best.h5", "weights/epoch-0.h5", "weights/epoch-1.h5"}) {
     EXPECT_TRUE(fs::exists(result.run_directory / name)) << name;
   }
   const std::string csv = read_file(result.run_directory / "results.csv");
@@ -101,7 +101,9 @@ TEST_F(TrainerTest, TheSameSeedGivesTheSameWeightsForAnyWorkers) {
   TrainOptions a = options("a"), b = options("b");
   a.workers = 0;
   b.workers = 3;
-  const auto weights = [](const TrainResult& result) { return load_model(result.run_directory / "weights/last.h5").weights; };
+  const auto weights = [](const TrainResult& result) {
+    return load_model(result.run_directory / "weights/last.h5").weights;
+  };
   EXPECT_EQ(weights(train(a, "")), weights(train(b, "")));
 }
 
@@ -247,7 +249,8 @@ TEST_F(TrainerTest, NonFiniteLossStopsBeforeAnythingIsTouchedAndNamesThePlace) {
     FAIL() << "no error";
   } catch (const Error& error) {
     const std::string message = error.what();
-    for (const char* part : {"step 1", "synthetic", "head 0", "stride 8", "cell (gy 0, gx 0)", "anchor 1", "th = nan"}) {
+    for (const char* part :
+         {"step 1", "synthetic", "head 0", "stride 8", "cell (gy 0, gx 0)", "anchor 1", "th = nan"}) {
       EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
     }
   }
@@ -283,7 +286,8 @@ TEST_F(TrainerTest, AFullDiskNeverStopsTheRunNorTouchesTheLastCheckpoint) {
   ::setrlimit(RLIMIT_FSIZE, &normal);
   std::signal(SIGXFSZ, old_handler);
   EXPECT_EQ(steps, 6) << "the run went on to its end";
-  EXPECT_NE(message.find("could not be"), std::string::npos) << "and then said that its end is not on the disk: " << message;
+  EXPECT_NE(message.find("could not be"), std::string::npos)
+      << "and then said that its end is not on the disk: " << message;
   EXPECT_EQ(load_model(o.project / "exp/weights/last.h5").weights, before);
   for (const fs::directory_entry& entry : fs::directory_iterator(o.project / "exp/weights")) {
     EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();

@@ -43,8 +43,8 @@ void copy_rows(const Tensor& from, Tensor& to, const std::vector<int64_t>& rows)
 
 // What becomes of one layer's tensors.
 struct LayerMatch {
-  bool whole = false;          // all of them fit
-  std::vector<int64_t> rows;   // of a head with other classes: the source's row for each row, -1 = fresh
+  bool whole = false;         // all of them fit
+  std::vector<int64_t> rows;  // of a head with other classes: the source's row for each row, -1 = fresh
 };
 
 LayerMatch match_layer(const Model& source, const std::map<std::string, size_t>& available, const NetworkSpec& spec,
@@ -100,8 +100,8 @@ TransferReport transfer_weights(const Model& source, const NetworkSpec& spec, co
   for (const auto& [name, index] : available) {
     lines += fmt::format("  {:<24} {} skipped (no place in this network)\n", name, to_string(from_slots[index].shape));
   }
-  report.table = fmt::format("{} tensors loaded, {} loaded in part, {} fresh, {} skipped\n{}", report.loaded, report.partial,
-                             report.fresh, available.size(), lines);
+  report.table = fmt::format("{} tensors loaded, {} loaded in part, {} fresh, {} skipped\n{}", report.loaded,
+                             report.partial, report.fresh, available.size(), lines);
   return report;
 }
 

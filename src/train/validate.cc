@@ -73,9 +73,9 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
     for (const torch::Tensor& map : raw) maps.push_back(tensor_from_torch(map));
     for (size_t n = 0; n < batch->examples.size(); ++n) {
       const auto [width, height] = batch->image_sizes[n];
-      evaluator.add(dataset.examples[static_cast<size_t>(batch->examples[n])].objects,
-                    detections_from_maps(maps, static_cast<int64_t>(n), net_heads, batch->letterboxes[n], width, height,
-                                         detect));
+      evaluator.add(
+          dataset.examples[static_cast<size_t>(batch->examples[n])].objects,
+          detections_from_maps(maps, static_cast<int64_t>(n), net_heads, batch->letterboxes[n], width, height, detect));
     }
     if (seen == 0 && !pictures.empty()) {
       try {
