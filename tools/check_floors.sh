@@ -29,12 +29,16 @@ check() {
       header = $0
       sub(/^[^<"]*[<"]/, "", header)
       sub(/[>"].*$/, "", header)
+      if (header ~ /(^|\/)\.\.?\//) { report("write \"" header "\" as \"room/file.h\", without . and .."); next }
       split(header, part, "/")
-      if ($0 ~ /"/ && header ~ /\//  && (part[1] in floor_of) && part[1] != room && !is_test) {
+      quoted = $0 ~ /^[^<"]*"/
+      ours = header ~ /\// && (part[1] in floor_of)
+      if (ours && !quoted) report("<" header "> is ours: write \"" header "\"")
+      if (ours && part[1] != room && !is_test) {
         if (floor_of[part[1]] == floor_of[room]) report(room " and " part[1] " are on one floor and must not include each other (" header ")")
         else if (floor_of[part[1]] > floor_of[room]) report(room " (floor " floor_of[room] ") includes upwards: " header " (floor " floor_of[part[1]] ")")
       }
-      if ($0 ~ /"/ && header !~ /\//) report("write \"" header "\" with its room: \"" room "/" header "\"")
+      if (quoted && header !~ /\//) report("write \"" header "\" with its room: \"" room "/" header "\"")
       fence("^(torch/|ATen/|c10)", "^(engine/torch_|train/)", "LibTorch")
       fence("^dnnl", "^engine/dnnl_", "oneDNN")
       fence("^(opencv2/|jpeglib\\.h|turbojpeg\\.h|png\\.h)", "^(image/|data/augment)", "an image library")
@@ -70,13 +74,18 @@ self_test() {
   planted engine/torch_a.cc '<dnnl.hpp>' 'oneDNN'
   planted base/a.cc '"error.h"' 'with its room'
   planted base/a.cc '  "net/spec.h" // why' 'upwards'
+  planted net/a.cc '<detect/nms.h>' 'is ours'
+  planted net/a.cc '<base/error.h>' 'is ours'
+  planted net/a.cc '"../detect/nms.h"' 'without . and ..'
+  planted net/a.cc '"base/../detect/nms.h"' 'without . and ..'
+  planted net/a.cc '<./detect/nms.h>' 'without . and ..'
   planted train/a.cc '<torch/torch.h>' ''
   planted engine/torch_a.cc '<torch/torch.h>' ''
   planted data/augment_colour.cc '<opencv2/imgproc.hpp>' ''
   planted net/a_test.cc '"detect/nms.h"' ''
   planted eval/a.cc '"detect/nms.h"' ''
   planted app/a.cc '<vector>' ''
-  [ $failed -eq 0 ] && echo "floors: 17 planted files judged right"
+  [ $failed -eq 0 ] && echo "floors: 22 planted files judged right"
   return $failed
 }
 

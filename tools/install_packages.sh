@@ -21,7 +21,7 @@ missing=()
 while read -r name kind; do
   case "$name" in ''|'#'*) continue ;; esac
   case "${1:-}" in
-    '') [ "$kind" != fuzz ] || continue ;;
+    '') case "$kind" in fuzz|dev) continue ;; esac ;;
     *) [ "$kind" = "$1" ] || continue ;;
   esac
   installed "$name" || missing+=("$name")

@@ -3,16 +3,23 @@
 
 logs=build/logs
 mkdir -p "$logs"
+step_job=
+
+# begin COMMAND...: runs it in the background as a process group of its own, so that stop_step reaches all it started.
+begin() {
+  set -m
+  "$@" </dev/null &
+  step_job=$!
+  set +m
+}
 
 # step NAME "what it does" COMMAND...: shows how far it is (ninja's and ctest's counters) and how long it took. When it
 # fails: the last lines of its log, and status 1.
 step() {
   local name=$1 title=$2 log=$logs/$1.log begin=$SECONDS status=0 seen='' last=$SECONDS
   shift 2
-  "$@" >"$log" 2>&1 </dev/null &
-  local job=$!
-  step_job=$job
-  while kill -0 $job 2>/dev/null; do
+  begin "$@" >"$log" 2>&1
+  while kill -0 "$step_job" 2>/dev/null; do
     sleep 0.5
     seen=$(tail -c 4000 "$log" | tr '\r' '\n' | grep -aoE '^\[[0-9]+/[0-9]+\]|^ *[0-9]+/[0-9]+ Test' | tail -n 1 | tr -d ' []a-zA-Z' || true)
     if [ -t 1 ]; then
@@ -22,7 +29,7 @@ step() {
       echo "$title: $seen, $((SECONDS - begin)) s so far"
     fi
   done
-  wait $job || status=$?
+  wait "$step_job" || status=$?
   step_job=
   [ -t 1 ] && printf '\r\033[K'
   if [ $status -ne 0 ]; then
@@ -33,17 +40,46 @@ step() {
   echo "$title: done in $((SECONDS - begin)) s"
 }
 
-# Ctrl-C ends the running step too, and the script with it.
-stop_steps() {
-  [ -n "${step_job:-}" ] && kill "$step_job" 2>/dev/null
-  echo
-  exit 130
+# live COMMAND...: a step that shows its own progress on stderr. Its status is the command's.
+live() {
+  local status=0
+  begin "$@"
+  wait "$step_job" || status=$?
+  step_job=
+  return $status
 }
-trap stop_steps INT TERM
+
+# Ends the running step and all its processes: asks first (training saves then), and after 20 s, or at a second Ctrl-C,
+# makes them.
+stop_step() {
+  local job=$step_job tries
+  step_job=
+  [ -n "$job" ] || return 0
+  trap 'kill -KILL -- "-$job" 2>/dev/null' INT TERM HUP
+  kill -TERM -- "-$job" 2>/dev/null
+  for ((tries = 0; tries < 200; ++tries)); do
+    kill -0 -- "-$job" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL -- "-$job" 2>/dev/null
+  return 0
+}
+
+stop_script() {
+  trap - EXIT
+  set +e
+  echo
+  stop_step
+  exit $((128 + $1))
+}
+trap 'stop_script 1' HUP
+trap 'stop_script 2' INT
+trap 'stop_script 15' TERM
+trap stop_step EXIT
 
 # build PRESET [TARGET...]: configures and builds.
 build() {
   local preset=$1
   shift
-  cmake --preset "$preset" && cmake --build --preset "$preset" ${1:+--target "$@"}
+  cmake --preset "$preset" && cmake --build --preset "$preset" -j "$(nproc)" ${1:+--target "$@"}
 }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <random>
+#include <utility>
 
 #include "base/error.h"
 
@@ -39,16 +41,52 @@ void write_all(int fd, std::string_view bytes, const fs::path& path) {
   }
 }
 
+const char* kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe; write what comes through it to a file first";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+constexpr int kMaxLinks = 40;  // as the kernel allows
+
+// What the symbolic links at `path` lead to, whether it exists or not: the link stays, its target is written.
+fs::path without_links(fs::path path) {
+  std::error_code reason;
+  for (int i = 0; fs::is_symlink(path, reason); ++i) {
+    check(i < kMaxLinks, "{}: the symbolic links go round in a circle", path.string());
+    const fs::path target = fs::read_symlink(path, reason);
+    check(!reason, "{}: cannot read the symbolic link: {}", path.string(), reason.message());
+    path = path.parent_path() / target;  // `target` alone when it is absolute
+  }
+  return path;
+}
+
+constexpr int kNameAttempts = 100;
+
+// A new file beside `path` that nobody else has. Its name is short, since that of `path` may have all 255 bytes.
+int create_beside(const fs::path& path, fs::path& created) {
+  std::random_device random;
+  for (int i = 0; i < kNameAttempts; ++i) {
+    created = path.parent_path() / fmt::format(".yolov3-unfinished-{}-{:08x}", ::getpid(), random());
+    const int descriptor = ::open(created.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
+    if (descriptor >= 0) return descriptor;
+    if (errno != EEXIST) break;
+  }
+  fail_with_errno("create", path);
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path, uint64_t max_bytes) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // Not to wait for the other end of a pipe.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail_with_errno("open", path);
   struct stat status {};
   if (::fstat(file.fd, &status) != 0) fail_with_errno("inspect", path);
-  check(!S_ISDIR(status.st_mode), "{}: expected a file, found a folder", path.string());
+  check(S_ISREG(status.st_mode), "{}: expected a file, found {}", path.string(), kind_of(status.st_mode));
 
-  // Pipes and /proc report size 0, so the size is a hint and the limit is kept while reading.
+  // Files of /proc report size 0, so the size is a hint and the limit is kept while reading.
   const auto too_large = [&](uint64_t size) {
     check(size <= max_bytes, "{}: {} bytes or more, expected at most {}; is this the right file?", path.string(), size,
           max_bytes);
@@ -73,21 +111,33 @@ std::string read_file(const fs::path& path, uint64_t max_bytes) {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-  // The suffix keeps the extension readable to libraries that look at it, and the process id keeps writers apart.
-  temporary_ = path_.parent_path() / ("." + path_.filename().string() + "." + std::to_string(::getpid()) + ".tmp");
-  descriptor_ = ::open(temporary_.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail_with_errno("create", path_);
+  struct stat status {};
+  if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    check(!S_ISDIR(status.st_mode), "{}: expected a file, found a folder", path_.string());
+    temporary_ = path_;  // /dev/null must stay what it is
+    direct_ = true;
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail_with_errno("open for writing", path_);
+    return;
+  }
+  path_ = without_links(std::move(path_));
+  descriptor_ = create_beside(path_, temporary_);
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (!direct_) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(std::string_view bytes) { write_all(descriptor_, bytes, path_); }
 
 void AtomicFile::commit() {
+  if (direct_) {
+    const int closed = ::close(std::exchange(descriptor_, -1));
+    if (closed != 0) fail_with_errno("write", path_);
+    return;
+  }
   if (::fsync(descriptor_) != 0) fail_with_errno("flush", path_);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_with_errno("rename into place", path_);
   ::close(descriptor_);

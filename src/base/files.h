@@ -10,11 +10,13 @@
 
 namespace yolov3 {
 
-// The file's bytes. Refuses folders and files over max_bytes before anything is allocated.
+// The file's bytes. Refuses at once what is no regular file (a pipe would be waited for) or is over max_bytes.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30);
 
 // A file under construction beside its final place. commit() flushes it to the disk and renames it into place;
-// without commit() it is removed, and what stood at `path` before is untouched.
+// without commit() it is removed, and what stood at `path` before is untouched. A symbolic link is followed, not
+// replaced. What exists and is no regular file, such as /dev/null or a pipe, is written straight into.
+// A killed process leaves ".yolov3-unfinished-PID-..." behind, which may be deleted.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -22,13 +24,15 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  const std::filesystem::path& temporary() const { return temporary_; }  // for libraries that write by path
-  void write(std::string_view bytes);                                    // appends
+  // Where the bytes go until commit(), in the folder of the final place: for libraries that write by path.
+  const std::filesystem::path& temporary() const { return temporary_; }
+  void write(std::string_view bytes);  // appends
   void commit();
 
  private:
   std::filesystem::path path_, temporary_;
   int descriptor_ = -1;
+  bool direct_ = false;  // into path_ itself
 };
 
 void write_file(const std::filesystem::path& path, std::string_view bytes);  // AtomicFile, write, commit

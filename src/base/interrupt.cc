@@ -1,16 +1,19 @@
 #include "base/interrupt.h"
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 
 namespace yolov3 {
 namespace {
 
-volatile std::sig_atomic_t requested = 0;
+// Asked by many threads, set by a handler that may run in any of them.
+std::atomic<int> requested = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler must not wait for a lock");
 
 void on_signal(int signal) {
-  if (requested != 0) std::_Exit(128 + signal);
-  requested = signal;
+  int none = 0;
+  if (!requested.compare_exchange_strong(none, signal)) std::_Exit(128 + signal);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace yolov3 {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr int64_t kMaxElements = INT64_MAX / 8;  // whose bytes, rounded up, can be counted
 
 }  // namespace
 
@@ -29,6 +30,7 @@ std::string to_string(const Shape& shape) { return fmt::format("({})", fmt::join
 void Tensor::Free::operator()(float* data) const { std::free(data); }
 
 Tensor::Tensor(Shape shape) : shape_(std::move(shape)), size_(element_count(shape_)) {
+  check(size_ <= kMaxElements, "a tensor cannot have the shape {}", to_string(shape_));
   const size_t bytes = (static_cast<size_t>(size_) * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
   data_.reset(static_cast<float*>(std::aligned_alloc(kAlignment, std::max(bytes, kAlignment))));
   if (!data_) throw std::bad_alloc();

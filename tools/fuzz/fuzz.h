@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -24,13 +25,20 @@ int fuzz(const uint8_t* data, size_t size, Parser&& parser) {
   return 0;
 }
 
-// For parsers that read files: one file a process, rewritten each time.
+// For parsers that read files: one file a process, rewritten each time and removed at the end.
 inline std::filesystem::path file_with(std::string_view bytes, const std::string& extension) {
-  static const std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("fuzz-" + std::to_string(::getpid()) + extension);
-  std::ofstream(path, std::ios::binary | std::ios::trunc)
+  struct TemporaryFile {
+    std::filesystem::path path;
+    ~TemporaryFile() {
+      std::error_code ignored;
+      std::filesystem::remove(path, ignored);
+    }
+  };
+  static const TemporaryFile file{std::filesystem::temp_directory_path() /
+                                  ("fuzz-" + std::to_string(::getpid()) + extension)};
+  std::ofstream(file.path, std::ios::binary | std::ios::trunc)
       .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  return path;
+  return file.path;
 }
 
 }  // namespace yolov3

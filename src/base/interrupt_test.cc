@@ -1,0 +1,54 @@
+#include "base/interrupt.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+namespace yolov3 {
+namespace {
+
+// The handlers of the test program are put back.
+class Interrupt : public testing::Test {
+ protected:
+  void SetUp() override {
+    sigaction(SIGINT, nullptr, &old_int_);
+    sigaction(SIGTERM, nullptr, &old_term_);
+    install_interrupt_handlers();
+    clear_interrupt();
+  }
+  void TearDown() override {
+    clear_interrupt();
+    sigaction(SIGINT, &old_int_, nullptr);
+    sigaction(SIGTERM, &old_term_, nullptr);
+  }
+
+ private:
+  struct sigaction old_int_ {
+  }, old_term_{};
+};
+
+TEST_F(Interrupt, TheFirstSignalIsAQuestion) {
+  EXPECT_EQ(interrupt_signal(), 0);
+  std::raise(SIGTERM);
+  EXPECT_EQ(interrupt_signal(), SIGTERM);
+  clear_interrupt();
+  EXPECT_EQ(interrupt_signal(), 0);
+  std::raise(SIGINT);
+  EXPECT_EQ(interrupt_signal(), SIGINT);
+}
+
+using InterruptDeathTest = Interrupt;
+
+TEST_F(InterruptDeathTest, TheSecondSignalEndsTheProgram) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        std::raise(SIGTERM);
+        std::raise(SIGINT);
+      },
+      testing::ExitedWithCode(128 + SIGINT), "");
+  EXPECT_EQ(interrupt_signal(), 0);
+}
+
+}  // namespace
+}  // namespace yolov3
