@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "data/text_guard.h"
 
 namespace yolov3 {
@@ -62,7 +61,7 @@ class BoxChecker {
     }
     if (box.class_id >= 0 && box.class_id < static_cast<int64_t>(names_.size())) return true;
     if (!box.problem.empty()) {
-      const std::string near = closest_match(box.problem, names_);
+      const std::string near = likely_meant(box.problem, names_);
       defect(box, "wrong class",
              fmt::format("\"{}\" is not one of the {} class names{}", shown(box.problem), names_.size(),
                          near.empty() ? "" : "; did you mean \"" + near + "\"?"));
@@ -154,7 +153,8 @@ void check_limits(const DefectReport& report, const std::string& data) {
     if (!defect.repaired && !defect.kept) ++(defect.image ? pictures : boxes);
   }
   const auto too_many = [](int64_t left_out, int64_t seen) {
-    return left_out > 1 && static_cast<double>(left_out) > kMaxLeftOut * static_cast<double>(seen);
+    const bool nothing_left = left_out > 0 && left_out >= seen;
+    return nothing_left || (left_out > 1 && static_cast<double>(left_out) > kMaxLeftOut * static_cast<double>(seen));
   };
   if (!too_many(pictures, report.images_seen) && !too_many(boxes, report.boxes_seen)) return;
   throw Error(fmt::format("{}: {} of {} pictures and {} of {} boxes would be left out, expected at most {:.0f}% of "

@@ -70,7 +70,7 @@ std::vector<Annotation> check_boxes(const StatedPicture& picture, int width, int
                                     const std::vector<std::string>& names, DefectSink& sink);
 
 // More than 5% of the pictures or of the boxes left out, and more than one of them (a single slip in a tiny set is no
-// reason to stop), is an Error of Kind::bad_data with the table of defects.
+// reason to stop), or all of them, is an Error of Kind::bad_data with the table of defects.
 void check_limits(const DefectReport& report, const std::string& data);
 
 }  // namespace yolov3

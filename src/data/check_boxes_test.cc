@@ -152,7 +152,10 @@ DefectReport left_out(int64_t boxes, int64_t boxes_seen, int64_t pictures, int64
 TEST(CheckLimits, MoreThanFivePercentAndMoreThanOne) {
   EXPECT_NO_THROW(check_limits(left_out(5, 100, 0, 10), "d"));
   EXPECT_THROW(check_limits(left_out(6, 100, 0, 10), "d"), Error);
-  EXPECT_NO_THROW(check_limits(left_out(1, 1, 1, 3), "d"));
+  EXPECT_NO_THROW(check_limits(left_out(1, 2, 1, 3), "d"));
+  EXPECT_THROW(check_limits(left_out(1, 1, 0, 3), "d"), Error);  // nothing is left
+  EXPECT_THROW(check_limits(left_out(0, 9, 1, 1), "d"), Error);
+  EXPECT_NO_THROW(check_limits(left_out(0, 0, 0, 3), "d"));  // nothing but backgrounds
   EXPECT_THROW(check_limits(left_out(0, 100, 2, 39), "d"), Error);
   EXPECT_NO_THROW(check_limits(left_out(0, 100, 2, 40), "d"));
   DefectReport repaired = left_out(50, 100, 0, 10);

@@ -107,52 +107,77 @@ Source parse_source(const std::string& text, const fs::path& path) {
   fail("{}: no such file or folder; expected {}", shown(whole, 300), kReadable);
 }
 
+// A source as written, not looked at yet: a split that nobody asked for need not be there.
+struct WrittenSource {
+  std::string text;
+  fs::path path;
+};
+
 // Every split's sources; the key "" = any split.
 struct DataPlan {
-  std::map<std::string, std::vector<Source>> splits;
-  std::vector<std::string> names;  // of a data.yaml
+  std::map<std::string, std::vector<WrittenSource>> splits;
+  std::vector<std::string> names;         // of a data.yaml
+  std::vector<std::string> ignored_keys;  // of it
 };
 
 DataPlan plan_yaml(const fs::path& path) {
   DataPlan plan;
   DataYaml yaml = read_data_yaml(path);
-  for (const std::string& key : yaml.ignored) log_warning("{}: the key \"{}\" is ignored", path.string(), key);
   plan.names = std::move(yaml.names);
+  plan.ignored_keys = std::move(yaml.ignored);
   for (const auto& [split, sources] : yaml.splits) {
     for (const std::string& text : sources) {
       const fs::path source = fs::path(text).is_absolute() ? fs::path(text) : (yaml.root / text).lexically_normal();
-      plan.splits[split].push_back(parse_source(text, source));
+      plan.splits[split].push_back({text, source});
     }
   }
   return plan;
+}
+
+std::vector<Source> parse_sources(const std::vector<WrittenSource>& written) {
+  std::vector<Source> sources;
+  for (const WrittenSource& source : written) sources.push_back(parse_source(source.text, source.path));
+  return sources;
 }
 
 DataPlan make_plan(const DataOptions& options) {
   check(!options.data.empty(), "--data: expected {}", kReadable);
   if (is_yaml(options.data) && !is_folder(options.data)) return plan_yaml(options.data);
   DataPlan plan;
-  plan.splits[""].push_back(parse_source(options.data, options.data));
+  plan.splits[""].push_back({options.data, options.data});
   return plan;
 }
 
-std::vector<std::string> class_names(const DataOptions& options, const DataPlan& plan) {
+// The sources of `split`, whose names count, and those of the other splits as far as they are there.
+std::vector<Source> sources_with_names(const DataOptions& options, const DataPlan& plan, const std::string& split) {
+  std::vector<Source> all;
+  for (const auto& [other, written] : plan.splits) {
+    try {
+      for (Source& source : parse_sources(written)) all.push_back(std::move(source));
+    } catch (const Error& error) {
+      if (other == split) throw;
+      log_warning("{}: the class names are taken without those of split \"{}\": {}", options.data, other, error.what());
+    }
+  }
+  return all;
+}
+
+std::vector<std::string> class_names(const DataOptions& options, const DataPlan& plan, const std::string& split) {
   if (!options.names.empty()) return read_class_names(options.names);
   if (!plan.names.empty()) return plan.names;
   std::set<std::string> names;
   std::set<fs::path> folders;  // a folder that is every split is read once
-  for (const auto& [split, sources] : plan.splits) {
-    for (const Source& source : sources) {
-      if (source.kind == SourceKind::synthetic) {
-        for (char digit = '0'; digit <= '9'; ++digit) names.insert(std::string(1, digit));
-      } else if (source.kind == SourceKind::voc) {
-        if (!folders.insert(source.path.lexically_normal()).second) continue;
-        for (std::string& name : voc_class_names(source.path)) names.insert(std::move(name));
-      } else {
-        fail(
-            "{}: annotation lines hold class numbers, not names; give the names with --names FILE, one a line, or in a "
-            "data.yaml",
-            source.path.string());
-      }
+  for (const Source& source : sources_with_names(options, plan, split)) {
+    if (source.kind == SourceKind::synthetic) {
+      for (char digit = '0'; digit <= '9'; ++digit) names.insert(std::string(1, digit));
+    } else if (source.kind == SourceKind::voc) {
+      if (!folders.insert(source.path.lexically_normal()).second) continue;
+      for (std::string& name : voc_class_names(source.path)) names.insert(std::move(name));
+    } else {
+      fail(
+          "{}: annotation lines hold class numbers, not names; give the names with --names FILE, one a line, or in a "
+          "data.yaml",
+          source.path.string());
     }
   }
   return {names.begin(), names.end()};
@@ -180,7 +205,7 @@ void refuse_yolo_list(const std::vector<StatedPicture>& pictures, const fs::path
 }
 
 std::vector<StatedPicture> read_source_lines(const Source& source, const std::string& split, bool any_split) {
-  if (any_split && split != "train") {
+  if (any_split && split != "train" && split != kWholeDataset) {
     log_warning("{}: annotation lines have no splits; all of it is taken as \"{}\"", source.path.string(), split);
   }
   std::vector<StatedPicture> pictures = read_lines(source.path);
@@ -195,27 +220,51 @@ std::vector<StatedPicture> read_source_voc(const Source& source, const std::stri
   if (voc_splits(source.path).empty()) {
     check(source.own_split.empty(), "{}: no split \"{}\": the folder has no ImageSets/Main", source.path.string(),
           source.own_split);
-    log_warning("{}: no ImageSets/Main; the whole folder is taken as \"{}\"", source.path.string(), split);
+    if (split != kWholeDataset) {
+      log_warning("{}: no ImageSets/Main; the whole folder is taken as \"{}\"", source.path.string(), split);
+    }
   }
   return read_voc(source.path, source.own_split.empty() ? split : source.own_split, names);
 }
 
-const std::vector<Source>& sources_of(const DataPlan& plan, const DataOptions& options, const std::string& split) {
+std::vector<Source> sources_of(const DataPlan& plan, const DataOptions& options, const std::string& split) {
   auto found = plan.splits.find(split);
   if (found == plan.splits.end()) found = plan.splits.find("");
-  if (found != plan.splits.end()) return found->second;
+  if (found != plan.splits.end()) return parse_sources(found->second);
   std::vector<std::string> known;
   for (const auto& [name, sources] : plan.splits) known.push_back(name);
   fail("{}: no split \"{}\"; it has {}", options.data, split, fmt::join(known, ", "));
 }
 
+const std::vector<std::string> kUsualSplits = {"train", "val", "test"};
+
 }  // namespace
+
+std::vector<std::string> splits_of(const DataOptions& options) {
+  const DataPlan plan = make_plan(options);
+  const auto any = plan.splits.find("");
+  std::vector<std::string> known;
+  if (any == plan.splits.end()) {
+    for (const auto& [split, sources] : plan.splits) known.push_back(split);
+  } else {
+    const Source source = parse_sources(any->second).front();
+    if (source.kind == SourceKind::synthetic) return kUsualSplits;
+    if (source.kind == SourceKind::voc && source.own_split.empty()) known = voc_splits(source.path);
+    if (known.empty()) return {kWholeDataset};
+  }
+  std::vector<std::string> usual;
+  for (const std::string& split : kUsualSplits) {
+    if (std::find(known.begin(), known.end(), split) != known.end()) usual.push_back(split);
+  }
+  return usual.empty() ? known : usual;
+}
 
 StatedSplit read_split(const DataOptions& options, const std::string& split) {
   const DataPlan plan = make_plan(options);
-  const std::vector<Source>& sources = sources_of(plan, options, split);
+  for (const std::string& key : plan.ignored_keys) log_warning("{}: the key \"{}\" is ignored", options.data, key);
+  const std::vector<Source> sources = sources_of(plan, options, split);
   StatedSplit stated;
-  stated.names = class_names(options, plan);
+  stated.names = class_names(options, plan, split);
   for (const Source& source : sources) {
     std::vector<StatedPicture> pictures;
     if (source.kind == SourceKind::synthetic) {

@@ -112,7 +112,7 @@ class Parser {
       yaml_.ignored.push_back(key);
       return;
     }
-    const std::string near = closest_match(key, kKeys);
+    const std::string near = likely_meant(key, kKeys);
     expect(false, node,
            fmt::format("unknown key \"{}\"{}; known are {}", shown(key),
                        near.empty() ? "" : "; did you mean \"" + near + "\"?", fmt::join(kKeys, ", ")));

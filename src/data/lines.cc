@@ -15,9 +15,14 @@ namespace yolov3 {
 namespace {
 
 constexpr uint64_t kMaxLinesBytes = 64 << 20;
+constexpr int64_t kMaxLines = 5'000'000;            // of that size they would be 13 bytes long
+constexpr int64_t kMaxUnreadableBoxes = 1'000'000;  // 2 bytes of the file are enough for one
+constexpr size_t kMaxPathBytes = 4096;
+constexpr size_t kMaxWordBytes = 256;  // of five numbers
 constexpr std::string_view kBlanks = " \t";
 
 std::optional<StatedBox> parse_box(std::string_view word) {
+  if (word.size() > kMaxWordBytes) return std::nullopt;
   const std::vector<std::string_view> parts = split(word, ',');
   if (parts.size() != 5) return std::nullopt;
   const auto x0 = parse_number(parts[0]), y0 = parse_number(parts[1]);
@@ -56,27 +61,39 @@ size_t path_length(std::string_view text) {
   return text.size();
 }
 
-StatedPicture parse_line(std::string_view line) {
+bool has_room(const StatedPicture& picture) { return picture.boxes.size() <= kMaxBoxesOfAPicture; }
+
+// Every byte is looked at a fixed number of times, however long the path and however many the boxes.
+StatedPicture parse_line(std::string_view line, const std::filesystem::path& file, int64_t number) {
   StatedPicture picture;
+  picture.file = file.string();
+  picture.line = number;
+  const auto unusable = [&](const char* reason, std::string detail) {
+    picture.defect = Defect{reason, picture.origin(), std::move(detail), true, false};
+    return std::move(picture);
+  };
   std::string_view rest = line;
-  while (rest.find_first_of(kBlanks) != std::string_view::npos) {
+  while (has_room(picture)) {
     std::string_view shorter = rest;
     std::optional<StatedBox> box = parse_box(take_last_word(shorter));
-    if (!box) break;
+    if (!box || shorter.empty()) break;  // the first word is the path, whatever it looks like
     picture.boxes.push_back(std::move(*box));
     rest = shorter;
   }
   const size_t length = path_length(rest);
-  std::string_view broken = rest.substr(length);
-  while (!trim(broken).empty()) {
-    std::string_view shorter = trim(broken);
-    const std::string_view word = take_last_word(shorter);
+  for (std::string_view broken = trim(rest.substr(length)); has_room(picture) && !broken.empty();) {
+    const std::string_view word = take_last_word(broken);
     std::optional<StatedBox> box = parse_box(word);
     picture.boxes.push_back(box ? std::move(*box) : unreadable_box(word));
-    broken = shorter;
   }
+  if (!has_room(picture)) return unusable("too many boxes", fmt::format("more than {} boxes", kMaxBoxesOfAPicture));
   std::reverse(picture.boxes.begin(), picture.boxes.end());
-  picture.image = std::string(rest.substr(0, length));
+  for (StatedBox& box : picture.boxes) box.line = number;
+  if (length > kMaxPathBytes) {
+    return unusable("unreadable path", fmt::format("\"{}\" has {} bytes, expected at most {}",
+                                                   shown(rest.substr(0, length), 60), length, kMaxPathBytes));
+  }
+  picture.image = resolve_beside(file, std::string(rest.substr(0, length)));
   return picture;
 }
 
@@ -84,18 +101,19 @@ StatedPicture parse_line(std::string_view line) {
 
 std::vector<StatedPicture> parse_lines(std::string_view text, const std::filesystem::path& path) {
   check_is_text(text, path.string());
+  check(std::count(text.begin(), text.end(), '\n') <= kMaxLines, "{}: more than {} lines; is this the right file?",
+        path.string(), kMaxLines);
   std::vector<StatedPicture> pictures;
-  int64_t number = 0;
+  int64_t number = 0, unreadable = 0;
   for (const std::string_view raw : split_lines(text)) {
     ++number;
     const std::string_view line = trim(raw);
     if (line.empty()) continue;
-    StatedPicture picture = parse_line(line);
-    picture.image = resolve_beside(path, picture.image);
-    picture.file = path.string();
-    picture.line = number;
-    for (StatedBox& box : picture.boxes) box.line = number;
-    pictures.push_back(std::move(picture));
+    pictures.push_back(parse_line(line, path, number));
+    for (const StatedBox& box : pictures.back().boxes) unreadable += box.unreadable;
+    check(unreadable <= kMaxUnreadableBoxes,
+          "{}:{}: more than {} boxes that are not five numbers; is this the right file?", path.string(), number,
+          kMaxUnreadableBoxes);
   }
   return pictures;
 }

@@ -4,7 +4,9 @@
 // lines are skipped; BOM and CRLF are taken off. Boxes are parsed from the right, so a path may hold spaces; a word that
 // stands after something with an image's extension and is not five numbers is a box that cannot be read, not a path.
 // Paths are relative to the file.
-// Errors: the file is unreadable, too large or not text. What is wrong in a line is left to check_boxes.h.
+// Errors: the file is unreadable, too large (64 MB, 5 million lines), not text, or has over a million words that are no
+// boxes. A path of more than 4096 bytes and a line of more than kMaxBoxesOfAPicture boxes are defects of their picture;
+// what else is wrong in a line is left to check_boxes.h.
 #pragma once
 
 #include <filesystem>

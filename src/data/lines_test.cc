@@ -60,6 +60,37 @@ TEST(Lines, RefusesBinaryAndMissingFiles) {
   EXPECT_TRUE(parse_lines(" \n\t\r\n", "t.txt").empty());
 }
 
+TEST(Lines, LongPathsAndTooManyBoxesAreDefectsOfTheirPicture) {
+  std::string boxes;
+  for (int i = 0; i < 20'000; ++i) boxes += " 1,2,3,4,0";
+  const std::string path = std::string(4092, 'a') + ".jpg";
+  const auto pictures =
+      parse_lines(path + boxes + "\n" + "a.jpg" + boxes + " 1,2,3,4,0\n" + "a" + path + "\n" + "a.jpg x" + boxes + "\n",
+                  "/set/t.txt");
+  ASSERT_EQ(pictures.size(), 4u);
+  EXPECT_FALSE(pictures[0].defect.has_value());
+  EXPECT_EQ(pictures[0].image, "/set/" + path);
+  EXPECT_EQ(pictures[0].boxes.size(), 20'000u);
+  const char* const reasons[] = {"", "too many boxes", "unreadable path", "too many boxes"};
+  for (size_t i = 1; i < 4; ++i) {
+    ASSERT_TRUE(pictures[i].defect.has_value()) << i;
+    EXPECT_EQ(pictures[i].defect->reason, reasons[i]);
+    EXPECT_EQ(pictures[i].defect->where, "/set/t.txt:" + std::to_string(i + 1));
+    EXPECT_TRUE(pictures[i].defect->image);
+    EXPECT_LT(pictures[i].defect->detail.size(), 200u);
+  }
+}
+
+TEST(Lines, FilesOfNothingButShortLinesOrWordsAreRefused) {
+  std::string lines;
+  for (int i = 0; i < 5'000'001; ++i) lines += "a\n";
+  EXPECT_TRUE(contains(error_of([&] { parse_lines(lines, "t.txt"); }), "t.txt: more than 5000000 lines"));
+  std::string line = "a.jpg", text;
+  for (int i = 0; i < 20'000; ++i) line += " x";
+  for (int i = 0; i < 51; ++i) text += line + "\n";
+  EXPECT_TRUE(contains(error_of([&] { parse_lines(text, "t.txt"); }), "t.txt:51: more than 1000000 boxes"));
+}
+
 TEST(Lines, DamagedAndHostileTextNeverCrashes) {
   const std::string good = "a.jpg 1,2,30,40,0 5,6,70,80,1\nmy pictures/b.jpg 1.5,2.5,3.5,4.5,2\nc.jpg\n";
   std::vector<std::string> texts = damaged(good);
@@ -70,6 +101,9 @@ TEST(Lines, DamagedAndHostileTextNeverCrashes) {
   std::string words;
   for (int i = 0; i < 200'000; ++i) words += "x ";  // linear time, not quadratic
   texts.push_back(words);
+  std::string boxes(1 << 20, 'x');
+  for (int i = 0; i < 20'000; ++i) boxes += " 1,2,3,4,0";
+  texts.push_back(boxes);
   for (const std::string& text : texts) {
     try {
       for (const StatedPicture& picture : parse_lines(text, "t.txt")) EXPECT_GE(picture.line, 1);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
@@ -64,31 +65,31 @@ std::vector<Measured> measure_all(const std::vector<StatedPicture>& pictures, co
   return measured;
 }
 
-// A second line about the same picture would teach that its own objects are background.
-class RepeatedPictures {
- public:
-  // Where the picture was named first; empty = now.
-  std::string first_of(const StatedPicture& picture) {
-    const auto [entry, added] = first_.emplace(picture.image.lexically_normal().string(), picture.origin());
-    return added ? "" : entry->second;
+// What keeps a picture out before its file is opened. A second line about the same picture would teach that its own
+// objects are background.
+void find_unusable(std::vector<StatedPicture>& pictures) {
+  std::unordered_map<std::string, size_t> first_of;
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    StatedPicture& picture = pictures[i];
+    if (picture.defect) continue;
+    if (picture.boxes.size() > kMaxBoxesOfAPicture) {
+      picture.defect =
+          Defect{"too many boxes", picture.origin(),
+                 fmt::format("{} boxes, expected at most {}", picture.boxes.size(), kMaxBoxesOfAPicture), true, false};
+      continue;
+    }
+    const auto [first, added] = first_of.emplace(picture.image.lexically_normal().string(), i);
+    if (added) continue;
+    picture.defect = Defect{
+        "duplicate image", picture.origin(),
+        fmt::format("{} was named at {} already", shown(picture.image.string(), 300), pictures[first->second].origin()),
+        true, false};
   }
-
- private:
-  std::map<std::string, std::string> first_;
-};
+}
 
 // The defect that keeps the picture out, if any.
-std::optional<Defect> picture_defect(const StatedPicture& picture, const Measured& measured, RepeatedPictures& seen) {
+std::optional<Defect> picture_defect(const StatedPicture& picture, const Measured& measured) {
   if (picture.defect) return picture.defect;
-  if (picture.boxes.size() > kMaxBoxesOfAPicture) {
-    return Defect{"too many boxes", picture.origin(),
-                  fmt::format("{} boxes, expected at most {}", picture.boxes.size(), kMaxBoxesOfAPicture), true, false};
-  }
-  const std::string first = seen.first_of(picture);
-  if (!first.empty()) {
-    return Defect{"duplicate image", picture.origin(),
-                  fmt::format("{} was named at {} already", shown(picture.image.string(), 300), first), true, false};
-  }
   if (!measured.reason.empty()) return Defect{measured.reason, picture.origin(), measured.detail, true, false};
   return std::nullopt;
 }
@@ -112,18 +113,18 @@ void warn_of_other_sizes(const std::vector<StatedPicture>& pictures, const std::
   }
 }
 
-Dataset check_pictures(const std::vector<StatedPicture>& pictures, const std::vector<std::string>& names,
+Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<std::string>& names,
                        const DataOptions& options, DefectReport& report) {
+  find_unusable(pictures);
   const std::vector<Measured> measured = measure_all(pictures, options);
   DefectSink sink(options.bad_data, report);
-  RepeatedPictures seen;
   Dataset dataset;
   dataset.names = names;
   for (size_t i = 0; i < pictures.size(); ++i) {
     const StatedPicture& picture = pictures[i];
     ++report.images_seen;
     report.boxes_seen += static_cast<int64_t>(picture.boxes.size());
-    if (std::optional<Defect> defect = picture_defect(picture, measured[i], seen)) {
+    if (std::optional<Defect> defect = picture_defect(picture, measured[i])) {
       sink.add(std::move(*defect));
       continue;
     }
@@ -159,8 +160,8 @@ void append_synthetic(const StatedSplit& stated, Dataset& dataset, DefectReport&
 }
 
 Dataset load_checked(const DataOptions& options, const std::string& split, DefectReport& report) {
-  const StatedSplit stated = read_split(options, split);
-  Dataset dataset = check_pictures(stated.pictures, stated.names, options, report);
+  StatedSplit stated = read_split(options, split);
+  Dataset dataset = check_pictures(std::move(stated.pictures), stated.names, options, report);
   append_synthetic(stated, dataset, report);
   check_limits(report, fmt::format("{} ({})", options.data, split));
   if (dataset.examples.empty()) {

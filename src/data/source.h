@@ -43,8 +43,16 @@ struct DataOptions {
   uint64_t seed = 0;                      // of synthetic data
 };
 
-// split: "train", "val" or "test". A data set without splits (a lines file, a VOC folder without ImageSets) is its own
-// train and val, with a warning. Errors: nothing at that place, no such split, too many defects (Kind::bad_data).
+constexpr const char* kWholeDataset = "all";
+
+// The splits that load_dataset knows here: of a data.yaml those that it names; of a VOC folder train, val and test
+// where ImageSets/Main has them, else all of its lists; of synthetic data all three; kWholeDataset alone of what has no
+// splits (a lines file, a VOC folder without ImageSets, FOLDER:SPLIT). Whether they can be read is seen when they are
+// loaded. Errors: nothing at that place, a kind of source this version does not read.
+std::vector<std::string> splits_of(const DataOptions& options);
+
+// split: "train", "val" or "test", or what splits_of gives. A data set without splits is its own train and val, with a
+// warning. Errors: nothing at that place, no such split, too many defects (Kind::bad_data).
 // The report is filled also when the function throws.
 Dataset load_dataset(const DataOptions& options, const std::string& split, DefectReport& report);
 

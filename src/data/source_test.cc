@@ -2,9 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "data/test_folder.h"
+#include "image/shared_folder.h"
 
 namespace yolov3 {
 namespace {
@@ -204,6 +203,59 @@ TEST(Source, YamlNamesServeAnnotationLines) {
   EXPECT_TRUE(contains(load_error(options_for(yaml), "test"), "no split \"test\"; it has train, val"));
 }
 
+using Splits = std::vector<std::string>;
+
+TEST(Source, SplitsOfEveryKindAndEachOfThemLoads) {
+  const TestFolder folder;
+  const fs::path lines = lines_file(folder, "");
+  for (const char* name : {"plain", "sets", "odd"}) {
+    folder.write(name + std::string("/Annotations/a.xml"), kXml);
+    folder.picture(name + std::string("/JPEGImages/a.png"), 8, 8);
+  }
+  for (const char* name : {"train", "val", "trainval", "pear_train"}) {
+    folder.write("sets/ImageSets/Main/" + std::string(name) + ".txt", "a\n");
+  }
+  folder.write("odd/ImageSets/Main/day.txt", "a\n");
+  const fs::path yaml = folder.write("d.yaml", "val: train.txt\ntrain: train.txt\ntest:\nnames: [cat, dog]\n");
+  const std::vector<std::pair<DataOptions, Splits>> cases = {{options_for(lines, folder / "names.txt"), {"all"}},
+                                                             {options_for(folder / "plain"), {"all"}},
+                                                             {options_for(folder / "sets"), {"train", "val"}},
+                                                             {options_for(folder / "odd"), {"day"}},
+                                                             {options_for(folder / "sets:trainval"), {"all"}},
+                                                             {options_for("synthetic:5"), {"train", "val", "test"}},
+                                                             {options_for(yaml), {"train", "val"}}};
+  for (const auto& [options, want] : cases) {
+    EXPECT_EQ(splits_of(options), want) << options.data;
+    for (const std::string& split : want) {
+      DefectReport report;
+      EXPECT_FALSE(load_dataset(options, split, report).examples.empty()) << options.data << " " << split;
+    }
+  }
+  EXPECT_TRUE(contains(error_of([&] { splits_of(options_for(folder / "none")); }), "no such file or folder"));
+}
+
+TEST(Source, ASplitThatIsNotThereHurtsOnlyThoseWhoAskForIt) {
+  const TestFolder folder;
+  lines_file(folder, "");
+  DefectReport report;
+  const fs::path yaml = folder.write("d.yaml", "train: train.txt\ntest: gone.txt\nnames: [cat, dog]\n");
+  EXPECT_EQ(load_dataset(options_for(yaml), "train", report).examples.size(), 10u);
+  EXPECT_EQ(splits_of(options_for(yaml)), (Splits{"train", "test"}));
+  EXPECT_TRUE(contains(load_error(options_for(yaml), "test"), "gone.txt: no such file or folder"));
+  // Without names in the yaml they come from the splits that are there.
+  const fs::path nameless = folder.write("n.yaml", "train: synthetic:5\ntest: gone\n");
+  EXPECT_EQ(load_dataset(options_for(nameless), "train", report).names.size(), 10u);
+}
+
+TEST(Source, ARepeatedBrokenPictureIsBrokenOnce) {
+  const TestFolder folder;
+  folder.write("broken.png", "no picture");
+  const fs::path data = lines_file(folder, "broken.png\n./broken.png\nbroken.png\n");
+  DefectReport report;
+  EXPECT_THROW(load_dataset(options_for(data, folder / "names.txt"), "train", report), Error);
+  EXPECT_EQ(report.counts(), (Counts{{"broken image", 1}, {"duplicate image", 2}}));
+}
+
 TEST(Source, WithoutVerifyingTheStatedSizeIsTaken) {
   const TestFolder folder;
   folder.write("Annotations/a.xml", "<annotation><size><width>9</width><height>9</height></size></annotation>");
@@ -221,8 +273,7 @@ TEST(Source, WithoutVerifyingTheStatedSizeIsTaken) {
 
 // Figures of the data set's own description: 205, 87 and 72 pictures, 4888 boxes, 2 of no area, 8 doubled.
 TEST(Source, BccdAsItsDescriptionSays) {
-  const char* shared = std::getenv("YOLOV3_SHARED");
-  const fs::path folder = (shared ? fs::path(shared) : fs::path(YOLOV3_SOURCE_DIR "/../shared")) / "data/bccd";
+  const fs::path folder = test::shared_folder() / "data/bccd";
   if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not there (set YOLOV3_SHARED)";
   DefectReport report;
   const DataOptions options = options_for(folder);

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/text.h"
 
 namespace yolov3 {
 
@@ -57,6 +58,11 @@ std::string shown(std::string_view text, size_t max_bytes) {
     if (code < 0x20 || code == 0x7F || (!valid && code >= 0x80)) c = '?';
   }
   return cut ? clean + "..." : clean;
+}
+
+std::string likely_meant(std::string_view word, const std::vector<std::string>& candidates) {
+  constexpr size_t kMaxWordBytes = 64;
+  return word.size() <= kMaxWordBytes ? closest_match(word, candidates) : "";
 }
 
 }  // namespace yolov3

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace yolov3 {
 
@@ -18,5 +19,8 @@ bool is_utf8(std::string_view text);
 
 // `text` fit for a message: control characters and broken UTF-8 become '?', long text is cut.
 std::string shown(std::string_view text, size_t max_bytes = 120);
+
+// closest_match for words that a file holds: its time grows with their length, so for long ones it is not asked.
+std::string likely_meant(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace yolov3

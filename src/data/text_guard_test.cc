@@ -58,5 +58,13 @@ TEST(ClassNames, DamagedFilesGiveNamesOrAnError) {
   }
 }
 
+TEST(TextGuard, LikelyMeantIsAskedForShortWordsOnly) {
+  const std::string word(64, 'a');
+  EXPECT_EQ(likely_meant("dgo", {"cat", "dog"}), "dog");
+  EXPECT_EQ(likely_meant(word, {"cat", word}), word);
+  EXPECT_EQ(likely_meant(word + "a", {"cat", word + "a"}), "");
+  EXPECT_EQ(likely_meant(std::string(4 << 20, 'a'), std::vector<std::string>(10'000, word)), "");
+}
+
 }  // namespace
 }  // namespace yolov3

@@ -87,8 +87,10 @@ void write_lines_dataset(const fs::path& folder, const std::map<std::string, Dat
           folder.string(), split);
     check(dataset.names == names, "{}: the splits have different class names", folder.string());
   }
-  check(!fs::exists(folder / "data.yaml"), "{}: there is a data set already; choose another folder", folder.string());
   make_directories(folder);
+  std::error_code reason;
+  check(fs::is_empty(folder, reason) && !reason,
+        "{}: expected a new or empty folder, this one holds something; choose another", folder.string());
 
   std::string text;
   for (const std::string& name : names) text += name + "\n";

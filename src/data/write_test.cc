@@ -28,7 +28,18 @@ TEST(Write, SyntheticDataReadsBackEqual) {
     }
   }
   EXPECT_EQ(read_class_names(folder / "out/names.txt"), sets.at("train").names);
-  EXPECT_TRUE(contains(error_of([&] { write_lines_dataset(folder / "out", sets); }), "there is a data set already"));
+  EXPECT_TRUE(contains(error_of([&] { write_lines_dataset(folder / "out", sets); }), "expected a new or empty folder"));
+}
+
+TEST(Write, TouchesNoFolderThatHoldsSomething) {
+  const TestFolder folder;
+  const std::map<std::string, Dataset> sets = {{"train", synthetic_dataset(4, "train", 1)}};
+  folder.write("out/names.txt", "mine\n");
+  EXPECT_TRUE(contains(error_of([&] { write_lines_dataset(folder / "out", sets); }), "expected a new or empty folder"));
+  EXPECT_EQ(read_file(folder / "out/names.txt"), "mine\n");
+  EXPECT_EQ(list_files(folder / "out").size(), 1u);
+  make_directories(folder / "empty");
+  EXPECT_NO_THROW(write_lines_dataset(folder / "empty", sets));
 }
 
 TEST(Write, FilesAreCopiedByteByByteAndNamesKeepTheirSpelling) {

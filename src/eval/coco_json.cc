@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 constexpr double kMaxPixels = 1e9;  // beyond this a coordinate is a defect, and areas would overflow
 
 constexpr uint64_t kMaxFileBytes = 512 << 20;  // COCO's largest, instances_train2017.json, has 448 MB
-constexpr int kMaxDepth = 8;                   // COCO's own is 4
+constexpr int kMaxDepth = 8;                   // COCO's own is 5
 constexpr int64_t kMaxValues = 50'000'000;     // a value costs up to 100 bytes and as few as 2 in the file
 
 // Decides while parsing what is stored. Segmentations are most of such a file and are not judged: they are skipped.

@@ -143,6 +143,22 @@ TEST_F(CocoFiles, CutFilesAreErrors) {
   }
 }
 
+TEST_F(CocoFiles, NestingAndSkippedSegmentations) {
+  const auto nested = [](int depth) {
+    return replaced(kTruth, "\"area\": 11.5",
+                    "\"extra\": " + std::string(static_cast<size_t>(depth), '[') +
+                        std::string(static_cast<size_t>(depth), ']') + ", \"area\": 11.5");
+  };
+  EXPECT_EQ(truth_of(nested(5)).images[1].truth[0].area, 11.5);  // 3 levels around them
+  EXPECT_NE(message([&] { truth_of(nested(6)); }).find("file.json: nested deeper than 8 levels"), std::string::npos);
+  // What follows a segmentation, of any kind, is read.
+  for (const char* value : {"[[1, 2], [3]]", "{\"counts\": [1], \"segmentation\": {}}", "7", "null", "[]"}) {
+    const std::string text =
+        replaced(kTruth, "\"area\": 11.5", "\"segmentation\": " + std::string(value) + ", \"area\": 5");
+    EXPECT_EQ(truth_of(text).images[1].truth[0].area, 5) << value;
+  }
+}
+
 TEST_F(CocoFiles, HostileBytesDoNotCrash) {
   EXPECT_NE(message([&] { truth_of(std::string(1000000, '[')); }), "no error");
   EXPECT_NE(message([&] { truth_of("{\"segmentation\":" + std::string(100000, '[')); }), "no error");

@@ -51,18 +51,19 @@ Image decode_with_opencv(std::string_view bytes, const std::string& name, const 
   return image_from_mat(mat, name);
 }
 
-// The least number of bytes of uncompressed BMP rows; 0 for the run-length kinds.
+// The least number of bytes of BMP rows: two make a run of at most 255 pixels in the run-length kinds.
 uint64_t bmp_row_bytes(const ByteReader& in, int64_t width, int64_t height) {
   const bool old = in.u32(14) == 12;
   const uint32_t bits = old ? in.u16(24) : in.u16(28), compression = old ? 0 : in.u32(30);
-  if (compression == 1 || compression == 2) return 0;
+  if (compression == 1 || compression == 2) return static_cast<uint64_t>(width * height) * 2 / 255;
   return (static_cast<uint64_t>(width) * bits + 31) / 32 * 4 * static_cast<uint64_t>(height);
 }
 
-// The size that the frame inside a WebP states, and where its EXIF chunk is.
+// What the headers inside a WebP state: the canvas (0 = no VP8X chunk), the first frame, the EXIF chunk.
 struct WebpFacts {
+  int64_t canvas_width = 0, canvas_height = 0;
   int64_t width = 0, height = 0;
-  bool animated = false;
+  bool animated = false, lossless = false;
   int orientation = 1;
 };
 
@@ -73,22 +74,21 @@ WebpFacts read_webp_facts(std::string_view bytes) {
   while (in.has(at, 8)) {
     const std::string_view chunk = bytes.substr(at, 4);
     const uint64_t size = in.u32(at + 4), data = at + 8;
-    int64_t width = 0, height = 0;
+    const bool first_frame = facts.width == 0;
     if (chunk == "VP8X") {
       facts.animated = in.u8(data) & 2;
-      width = in.u24(data + 4) + 1;
-      height = in.u24(data + 7) + 1;
-    } else if (chunk == "VP8 ") {
-      width = in.u16(data + 6) & 0x3FFF;
-      height = in.u16(data + 8) & 0x3FFF;
-    } else if (chunk == "VP8L") {
-      width = (in.u32(data + 1) & 0x3FFF) + 1;
-      height = (in.u32(data + 1) >> 14 & 0x3FFF) + 1;
+      facts.canvas_width = in.u24(data + 4) + 1;
+      facts.canvas_height = in.u24(data + 7) + 1;
+    } else if (chunk == "VP8 " && first_frame) {
+      facts.width = in.u16(data + 6) & 0x3FFF;
+      facts.height = in.u16(data + 8) & 0x3FFF;
+    } else if (chunk == "VP8L" && first_frame) {
+      facts.lossless = true;
+      facts.width = (in.u32(data + 1) & 0x3FFF) + 1;
+      facts.height = (in.u32(data + 1) >> 14 & 0x3FFF) + 1;
     } else if (chunk == "EXIF" && in.has(data, size)) {
       facts.orientation = exif_orientation(bytes.substr(data, size));
     }
-    facts.width = std::max(facts.width, width);
-    facts.height = std::max(facts.height, height);
     at = data + size + (size & 1);
   }
   return facts;
@@ -124,6 +124,14 @@ class TiffDirectory {
     return values.empty() ? otherwise : values[0];
   }
 
+  // The least number of bytes of uncompressed samples; 0 where they are compressed.
+  uint64_t row_bytes(int64_t width, int64_t height) const {
+    constexpr uint32_t kYcbcr = 6;  // its colours may be stored for each fourth pixel only
+    if (number(259, 1) != 1) return 0;
+    const uint32_t samples = number(262, 1) == kYcbcr ? 1 : number(277, 1);
+    return (static_cast<uint64_t>(width) * number(258, 1) * samples + 7) / 8 * static_cast<uint64_t>(height);
+  }
+
   // Every strip or tile lies inside the file.
   void check_data(uint32_t offsets_tag, uint32_t counts_tag) const {
     const auto offsets = numbers(offsets_tag), counts = numbers(counts_tag);
@@ -155,15 +163,23 @@ Image decode_bmp(std::string_view bytes, const std::string& name) {
 Image decode_webp(std::string_view bytes, const std::string& name) {
   const WebpFacts facts = read_webp_facts(bytes);
   check(!facts.animated, "{}: unsupported format: animated WebP", name);
-  check_image_size(name, facts.width, facts.height);
   const uint64_t stated = uint64_t{ByteReader(bytes, true).u32(4)} + 8;
   check_claim(name, "WebP", stated, bytes.size());
+  check_image_size(name, facts.width, facts.height);
+  check(facts.canvas_width == 0 || (facts.canvas_width == facts.width && facts.canvas_height == facts.height),
+        "{}: corrupt WebP: its canvas is {} x {}, its picture {} x {}", name, facts.canvas_width, facts.canvas_height,
+        facts.width, facts.height);
+  // A lossy block of 16x16 has a mode of 2.6 bits at least, coded with fixed odds (RFC 6386, section 11.2).
+  if (!facts.lossless)
+    check_claim(name, "WebP", static_cast<uint64_t>(facts.width * facts.height) / 1024, bytes.size());
+  check_flat_claim(name, facts.width, facts.height, bytes.size());
   return upright(decode_with_opencv(bytes, name, "WebP"), facts.orientation);
 }
 
 Image decode_tiff(std::string_view bytes, const std::string& name) {
   const TiffDirectory tags(bytes, name);
-  check_image_size(name, tags.number(256, 0), tags.number(257, 0));
+  const int64_t width = tags.number(256, 0), height = tags.number(257, 0);
+  check_image_size(name, width, height);
   const uint32_t bits = tags.number(258, 1), photometric = tags.number(262, 1), sample_format = tags.number(339, 1);
   check(bits <= 8 || (bits == 16 && (photometric == 1 || photometric == 2)),
         "{}: unsupported TIFF: {} bits a sample, photometric kind {}", name, bits, photometric);
@@ -171,6 +187,13 @@ Image decode_tiff(std::string_view bytes, const std::string& name) {
   const bool tiled = !tags.numbers(324).empty();
   check(tiled || !tags.numbers(273).empty(), "{}: corrupt TIFF: no picture data", name);
   tiled ? tags.check_data(324, 325) : tags.check_data(273, 279);
+  check_claim(name, "TIFF", tags.row_bytes(width, height), bytes.size());
+  check_flat_claim(name, width, height, bytes.size());
+  if (tiled) {
+    const int64_t tile_width = tags.number(322, 0), tile_height = tags.number(323, 0);
+    check_image_size(name, tile_width, tile_height);
+    check_flat_claim(name, tile_width, tile_height, bytes.size());
+  }
   return decode_with_opencv(bytes, name, "TIFF");
 }
 

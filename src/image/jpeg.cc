@@ -9,6 +9,7 @@
 #include <jpeglib.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "image/exif.h"
 #include "image/limits.h"
 
@@ -16,6 +17,7 @@ namespace yolov3 {
 namespace {
 
 constexpr int kMaxScans = 500;  // a hostile progressive file could repeat cheap scans for hours
+constexpr long kMaxScanMemory = 1L << 30;  // for the coefficients of a file of several scans, 6 bytes a pixel in 4:4:4
 
 // libjpeg knows its error manager by address: `base` stays first.
 struct Errors {
@@ -141,6 +143,7 @@ class JpegReader {
   void read_header() {
     const bool ok = guarded(errors_, [this] {
       jpeg_create_decompress(&info_);
+      info_.mem->max_memory_to_use = kMaxScanMemory;
       info_.src = &source_;
       source_.next_input_byte = reinterpret_cast<const JOCTET*>(bytes_.data());
       source_.bytes_in_buffer = bytes_.size();
@@ -159,8 +162,11 @@ class JpegReader {
 
   void check_header() {
     check_image_size(name_, info_.image_width, info_.image_height);
-    // Not one 8x8 block is shorter than a bit.
-    check_claim(name_, "JPEG", uint64_t{info_.image_width} * info_.image_height / 512, bytes_.size());
+    // Not one 8x8 block of a colour component is shorter than a bit.
+    uint64_t blocks = 0;
+    for (int c = 0; c < info_.num_components; ++c)
+      blocks += uint64_t{info_.comp_info[c].width_in_blocks} * info_.comp_info[c].height_in_blocks;
+    check_claim(name_, "JPEG", blocks / 8, bytes_.size());
     check(!info_.arith_code, "{}: unsupported JPEG: arithmetic coding; save it as a baseline JPEG", name_);
     const J_COLOR_SPACE space = info_.jpeg_color_space;
     four_inks_ = space == JCS_CMYK || space == JCS_YCCK;
@@ -220,6 +226,9 @@ class JpegReader {
       case JERR_CONVERSION_NOTIMPL:
       case JERR_ARITH_NOTIMPL:
       case JERR_NOT_COMPILED: fail("{}: unsupported JPEG: {}", name_, errors_.message);
+      case JERR_NO_BACKING_STORE:
+        fail("{}: too large: {} x {} pixels in several scans need over {} of memory; save it as a baseline JPEG", name_,
+             info_.image_width, info_.image_height, human_bytes(static_cast<double>(kMaxScanMemory)));
       case JERR_OUT_OF_MEMORY: fail("{}: out of memory", name_);
       default: fail("{}: corrupt JPEG: {}", name_, errors_.message);
     }

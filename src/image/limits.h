@@ -25,4 +25,15 @@ inline void check_claim(const std::string& name, const char* kind, uint64_t leas
         name, kind, least_bytes, file_bytes);
 }
 
+// LZW, deflate, run lengths and lossless WebP put a flat picture of any size into a few bytes, so what such a file
+// claims can be bounded by custom only: up to 16 million pixels pass, more need a byte for each 2048.
+constexpr int64_t kMaxFlatPixels = int64_t{1} << 24;
+constexpr int64_t kMaxPixelsOfAByte = 2048;
+
+inline void check_flat_claim(const std::string& name, int64_t width, int64_t height, size_t file_bytes) {
+  check(width * height <= kMaxFlatPixels || width * height / kMaxPixelsOfAByte <= static_cast<int64_t>(file_bytes),
+        "{}: too large: {} x {} pixels in a file of {} bytes; over {} pixels need a byte for each {}", name, width,
+        height, file_bytes, kMaxFlatPixels, kMaxPixelsOfAByte);
+}
+
 }  // namespace yolov3

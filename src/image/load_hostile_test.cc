@@ -5,6 +5,7 @@
 #include <opencv2/imgcodecs.hpp>
 
 #include "base/rng.h"
+#include "image/jpeg.h"
 #include "image/load.h"
 #include "image/test_pictures.h"
 
@@ -112,6 +113,95 @@ TEST(LoadHostile, AbsurdSizesAreRefusedBeforeAllocation) {
   expect_error(png_of(60000, 60000), "too large");
   expect_error(png_of(2000000000, 2000000000), "too large");
   expect_error(png_of(16000, 16000), "truncated PNG");
+}
+
+void put(std::string& file, size_t at, size_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) file.at(at + static_cast<size_t>(i)) = static_cast<char>(value >> 8 * i);
+}
+
+std::string cv_file(const char* extension, const cv::Mat& bgr, const std::vector<int>& knobs) {
+  std::vector<uint8_t> data;
+  EXPECT_TRUE(cv::imencode(extension, bgr, data, knobs));
+  return {data.begin(), data.end()};
+}
+
+TEST(LoadHostile, WebpClaims) {
+  const cv::Mat mat(32, 48, CV_8UC3, cv::Scalar(10, 20, 30));
+  const std::string lossless = cv_file(".webp", mat, {cv::IMWRITE_WEBP_QUALITY, 101});
+  const std::string lossy = cv_file(".webp", mat, {cv::IMWRITE_WEBP_QUALITY, 90});
+  ASSERT_EQ(lossless.substr(12, 4), "VP8L");
+  ASSERT_EQ(lossy.substr(12, 4), "VP8 ");
+  EXPECT_EQ(error_of(test::webp_with_exif(lossy, 48, 32, test::exif_tiff(1))), "");
+  expect_error(test::webp_with_exif(lossy, 16000, 16000, ""), "corrupt WebP: its canvas is 16000 x 16000");
+  std::string file = lossy;
+  put(file, 26, 16000, 2), put(file, 28, 16000, 2);
+  expect_error(file, "truncated WebP: the size in its header needs at least 250000 bytes");
+  file = lossless;
+  put(file, 21, 15999 | 15999 << 14, 4);
+  expect_error(file, "too large: 16000 x 16000 pixels in a file of");
+  file = "RIFF" + std::string("\x16\0\0\0", 4) + "WEBPVP8X" + std::string("\x0A\0\0\0", 4) + std::string(10, 0x7F);
+  file[20] = 0;  // a canvas and no picture
+  expect_error(file, "not an image");
+}
+
+TEST(LoadHostile, TiffClaims) {
+  const std::string tiff = test::tiff_file(test::smooth_picture(16, 16), 8, 1);
+  const size_t directory = 8 + 16 * 16 * 3 + 6;
+  const auto set = [&](std::string& file, size_t entry, size_t value) {
+    put(file, directory + 2 + 12 * entry + 8, value, 4);
+  };
+  std::string file = tiff;
+  set(file, 0, 16000), set(file, 1, 16000);
+  expect_error(file, "truncated TIFF: the size in its header needs at least 768000000 bytes");
+  set(file, 3, 5);  // LZW
+  expect_error(file, "too large: 16000 x 16000 pixels in a file of");
+  file = tiff;
+  for (size_t entry : {5, 9}) put(file, directory + 2 + 12 * entry, entry == 5 ? 324 : 325, 2);  // strips as tiles,
+  put(file, directory + 2 + 12 * 7, 322, 2), put(file, directory + 2 + 12 * 8, 323, 2);          // of an absurd size
+  set(file, 7, 30000), set(file, 8, 8000);
+  expect_error(file, "too large: 30000 x 8000 pixels in a file of");
+}
+
+TEST(LoadHostile, BmpClaims) {
+  std::string file("BM");
+  file.resize(54 + 1024 + 100);
+  put(file, 10, 54 + 1024, 4), put(file, 14, 40, 4), put(file, 26, 1, 2), put(file, 28, 8, 2), put(file, 30, 1, 4);
+  for (const size_t height : {size_t{16000}, size_t{0} - 16000}) {  // bottom up and top down
+    put(file, 18, 16000, 4), put(file, 22, height, 4);
+    expect_error(file, "truncated BMP: the size in its header needs at least 2008921 bytes");  // 256e6 * 2 / 255 + 1078
+  }
+  put(file, 30, 0, 4);
+  expect_error(file, "truncated BMP: the size in its header needs at least 256001078 bytes");
+}
+
+TEST(LoadHostile, ScansOfAProgressiveJpegTakeBoundedMemory) {
+  std::string file = test::jpeg_file(16, 16, test::smooth_picture(16, 16).rgb, {.progressive = true});
+  const size_t frame = file.find("\xFF\xC2");
+  for (size_t at : {frame + 5, frame + 7})
+    file[at] = static_cast<char>(16000 >> 8), file[at + 1] = static_cast<char>(16000 & 255);
+  expect_error(file, "truncated JPEG: the size in its header needs at least 1500000 bytes");  // 3 * 2000 * 2000 bits
+  file.resize(1600000);
+  expect_error(file, "too large: 16000 x 16000 pixels in several scans");
+}
+
+// The bounds on claims must not refuse what encoders make of the emptiest pictures.
+TEST(LoadHostile, LargeFlatPicturesAreRead) {
+  const Image flat(3000, 2000, 77);
+  const cv::Mat mat(2000, 3000, CV_8UC3, cv::Scalar(77, 77, 77));
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"baseline", encode_jpeg(flat, 95)},
+      {"progressive", test::jpeg_file(3000, 2000, flat.rgb, {.progressive = true})},
+      {"subsampled", cv_file(".jpg", mat, {cv::IMWRITE_JPEG_OPTIMIZE, 1})},
+      {"png", cv_file(".png", mat, {cv::IMWRITE_PNG_COMPRESSION, 9})},
+      {"lossy webp", cv_file(".webp", mat, {cv::IMWRITE_WEBP_QUALITY, 1})},
+      {"lossless webp", cv_file(".webp", mat, {cv::IMWRITE_WEBP_QUALITY, 101})},
+      {"lzw tiff", cv_file(".tiff", mat, {cv::IMWRITE_TIFF_COMPRESSION, 5})},
+      {"bmp", cv_file(".bmp", mat, {})}};
+  for (const auto& [kind, file] : files) {
+    SCOPED_TRACE(kind + " of " + std::to_string(file.size()) + " bytes");
+    ASSERT_EQ(error_of(file), "");
+    EXPECT_LE(test::mean_difference(decode_image(file, "a").image, flat), 2);
+  }
 }
 
 TEST(LoadHostile, CorruptPngChecksums) {

@@ -82,6 +82,7 @@ class PngReader {
     check_image_size(name_, width, height);
     // Deflate's best is 1032 bytes from one.
     check_claim(name_, "PNG", static_cast<uint64_t>(height) * png_get_rowbytes(png_, info_) / 1032, bytes_.size());
+    check_flat_claim(name_, width, height, bytes_.size());  // of 1-bit pixels
     if (!guarded(errors_, [this] { convert_to_rgb(); })) report();
 
     Image image(static_cast<int>(width), static_cast<int>(height));
