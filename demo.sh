@@ -2,7 +2,7 @@
 # From nothing to a trained detector: installs what is missing, builds, makes the built-in pictures, trains the full
 # YOLOv3 on them, evaluates it, and draws its boxes into pictures that it has never seen. May be run again.
 #
-#   ./demo.sh            about 9 minutes after the build on two cores with AVX512_BF16
+#   ./demo.sh            about 8 minutes after the build on two cores with AVX512_BF16
 #   EPOCHS=4 ./demo.sh   any setting below can be changed like this
 #
 # Exit code 4: all went well, but the model finds less than it must (MIN_AP50).
@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 
 PICTURES=${PICTURES:-640}   # to train on; a fifth of that to validate, and as many held out
 IMGSZ=${IMGSZ:-128}
-EPOCHS=${EPOCHS:-10}
+EPOCHS=${EPOCHS:-8}
 BATCH=${BATCH:-8}
 MIN_AP50=${MIN_AP50:-0.75}  # on the validation pictures
 LR=${LR:-1e-3}

@@ -26,7 +26,6 @@ struct SplitCheck {
   Dataset dataset;
   DefectReport report;
   std::string error;  // why it could not be loaded, empty = it was
-  bool too_bad = false;
 };
 
 SplitCheck check_split(const DataOptions& options, const std::string& split) {
@@ -37,7 +36,6 @@ SplitCheck check_split(const DataOptions& options, const std::string& split) {
   } catch (const Error& error) {
     if (error.kind() == Error::Kind::usage) throw;
     result.error = error.what();
-    result.too_bad = error.kind() == Error::Kind::bad_data || !result.report.defects.empty();
   }
   return result;
 }
@@ -67,7 +65,8 @@ std::string text_of(const SplitCheck& check) {
     out += check.error + "\n";
   }
   if (!check.report.defects.empty()) out += describe(check.report, kListedDefects);
-  return out.ends_with('\n') ? out : out + "\n";
+  if (check.report.defects.size() > kListedDefects) out += "  --json FILE lists them all\n";
+  return fit_for_terminal(out.ends_with('\n') ? out : out + "\n");
 }
 
 Json json_of(const SplitCheck& check) {
@@ -95,21 +94,16 @@ Json json_of(const SplitCheck& check) {
   return json;
 }
 
-// `all`: every split that there is; train must be there, val and test need not.
+// `all`: every split that there is, once. A split that is there and cannot be loaded is a finding, not the end.
 std::vector<SplitCheck> check_splits(const DataOptions& options, const std::string& wanted) {
+  const std::vector<std::string> known = splits_of(options);
   std::vector<SplitCheck> checks;
-  for (const char* split : {"train", "val", "test"}) {
-    if (wanted != "all" && wanted != split) continue;
-    SplitCheck check = check_split(options, split);
-    const bool optional = wanted == "all" && std::string(split) != "train";
-    if (!check.error.empty() && !check.too_bad) {
-      if (!optional) throw Error(check.error);
-      log_info("{}: {}", split, check.error);
-      continue;
-    }
-    checks.push_back(std::move(check));
+  for (const std::string& split : known) {
+    if (wanted == "all" || wanted == split) checks.push_back(check_split(options, split));
   }
-  return checks;
+  if (!checks.empty()) return checks;
+  if (known == std::vector<std::string>{kWholeDataset}) return {check_split(options, wanted)};
+  throw Error(fmt::format("{}: no split \"{}\"; it has {}", options.data, wanted, fmt::join(known, ", ")));
 }
 
 int run_check(const std::vector<std::string>& arguments) {
@@ -127,18 +121,19 @@ int run_check(const std::vector<std::string>& arguments) {
   options.add("verify-images", &data.verify_images, "decode every picture; false looks at the annotations only");
   options.add("threads", &data.threads, "that read pictures; 0 = all").range(0, 4096);
   options.add("seed", &data.seed, "of synthetic data");
-  options.add("json", &json, "everything as JSON, all defects listed; - = stdout").placeholder("FILE|-");
+  options.add("json", &json, "everything as JSON, every defect listed; - = stdout").placeholder("FILE|-");
   if (!options.parse(arguments)) {
     print(options.help());
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml");
+  check_writable(json);
   data.bad_data = parse_bad_data_policy(bad_data);
   const std::vector<SplitCheck> checks = check_splits(data, split);
   Json all = Json::array();
   bool defects = false;
   for (const SplitCheck& check : checks) {
-    defects = defects || check.too_bad || !check.report.defects.empty();
+    defects = defects || !check.error.empty() || !check.report.defects.empty();
     all.push_back(json_of(check));
     if (json != "-") print(text_of(check));
   }

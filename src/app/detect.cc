@@ -74,8 +74,9 @@ int report(const DetectSummary& s, const std::filesystem::path& folder) {
     log_info("stopped by a signal after {} of {} pictures; their results are whole", s.pictures, s.wanted);
     return static_cast<int>(Error::Kind::failure);
   }
-  if (s.broken == 0) return 0;
-  log_info("{} of {} pictures could not be read, see above", s.broken, s.wanted);
+  if (s.broken + s.not_drawn == 0) return 0;
+  if (s.broken > 0) log_info("{} of {} pictures could not be read, see above", s.broken, s.wanted);
+  if (s.not_drawn > 0) log_info("{} of {} pictures could not be drawn, see above", s.not_drawn, s.wanted);
   return static_cast<int>(Error::Kind::bad_data);
 }
 
@@ -94,6 +95,10 @@ int run_detect(const std::vector<std::string>& arguments) {
   c.run.format = parse_result_format(c.format);
   c.run.exact_decode = c.choice.exact_decode;
   const bool to_stdout = c.out == "-";
+  if (to_stdout && c.run.draw && options.was_typed("draw")) {
+    throw Error("--draw goes with a folder of results; with --out - there is none to put pictures in",
+                Error::Kind::usage);
+  }
   if (to_stdout) c.run.draw = false;
   if (to_stdout && (c.run.format == ResultFormat::none || c.run.format == ResultFormat::txt)) {
     throw Error("--out - writes results to stdout as --format json, csv or coco", Error::Kind::usage);
@@ -103,7 +108,7 @@ int run_detect(const std::vector<std::string>& arguments) {
   c.run.classes = class_ids(c.classes, open.names, class_count(open.detector.spec()));
   if (!to_stdout) {
     c.run.folder = make_fresh_folder(c.out);
-    write_text((c.run.folder / "args.toml").string(), options.to_toml());
+    write_text((c.run.folder / kArgsFile).string(), options.to_toml());
   }
   install_interrupt_handlers();
   return report(detect_pictures(sources, open.detector, open.names, c.run), c.run.folder);

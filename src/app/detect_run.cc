@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/queue.h"
 #include "base/text.h"
+#include "data/text_guard.h"
 #include "image/draw.h"
 #include "image/save.h"
 
@@ -25,19 +26,19 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 struct Loaded {
   const PictureSource* source = nullptr;
   LoadedImage picture;  // what the network sees, perhaps decoded at reduced size
-  Image whole;          // to draw into, when `picture` is reduced
   std::string error;    // why there is no picture
   double seconds = 0;
 };
 
-Loaded load(const PictureSource& source, const LoadOptions& options, bool draw) {
+// Of files whose names and bytes are anybody's.
+std::string fit_for_log(const std::string& text) { return shown(text, 1000); }
+
+Loaded load(const PictureSource& source, const LoadOptions& options) {
   const Clock::time_point start = Clock::now();
   Loaded loaded;
   loaded.source = &source;
   try {
     loaded.picture = load_image(source.path, options);
-    const bool reduced = loaded.picture.image.width != loaded.picture.full_width;
-    if (draw && reduced) loaded.whole = load_image(source.path).image;
   } catch (const std::bad_alloc&) {
     loaded.error = source.path.string() + ": too large for the memory";
   } catch (const std::exception& error) {
@@ -50,10 +51,10 @@ Loaded load(const PictureSource& source, const LoadOptions& options, bool draw) 
 // Pictures in order, loaded ahead of their use. Ends its thread however the run ends.
 class LoadAhead {
  public:
-  LoadAhead(const std::vector<PictureSource>& sources, const LoadOptions& options, bool draw, size_t ahead)
-      : queue_(ahead), thread_([this, &sources, options, draw] {
+  LoadAhead(const std::vector<PictureSource>& sources, const LoadOptions& options)
+      : queue_(kPicturesAhead - 1), thread_([this, &sources, options] {  // one more is in the thread's hand
           for (const PictureSource& source : sources) {
-            if (!queue_.push(load(source, options, draw))) return;
+            if (!queue_.push(load(source, options))) return;
           }
           queue_.close();
         }) {}
@@ -90,12 +91,13 @@ class Run {
   void take(Loaded loaded) {
     summary_.load_seconds += loaded.seconds;
     if (!loaded.error.empty()) {
-      log_line("skipped " + loaded.error);
+      log_line("skipped " + fit_for_log(loaded.error));
       ++summary_.broken;
       return;
     }
+    waiting_bytes_ += loaded.picture.image.rgb.size();
     waiting_.push_back(std::move(loaded));
-    if (static_cast<int>(waiting_.size()) >= run_.batch) flush();
+    if (static_cast<int>(waiting_.size()) >= run_.batch || waiting_bytes_ >= kMaxBatchBytes) flush();
   }
 
   void flush() {
@@ -107,11 +109,11 @@ class Run {
     summary_.detect_seconds += seconds_since(start);
     const Clock::time_point written = Clock::now();
     for (size_t i = 0; i < waiting_.size(); ++i) {
-      Image& whole = waiting_[i].whole.empty() ? pictures[i].image : waiting_[i].whole;
-      write(*waiting_[i].source, pictures[i], whole, std::move(found[i]));
+      write(*waiting_[i].source, std::move(pictures[i]), std::move(found[i]));
     }
     summary_.write_seconds += seconds_since(written);
     waiting_.clear();
+    waiting_bytes_ = 0;
     progress_.update(summary_.pictures + summary_.broken, fmt::format("{} objects", summary_.objects));
   }
 
@@ -120,21 +122,50 @@ class Run {
     return summary_;
   }
 
+  // After an error: what was found up to there is worth having.
+  void keep_results() {
+    try {
+      writer_.finish();
+      log_warning("stopped by an error after {} of {} pictures; their results are kept", summary_.pictures,
+                  summary_.wanted);
+    } catch (const std::exception& error) {
+      log_warning("stopped by an error after {} of {} pictures, and their results cannot be kept: {}",
+                  summary_.pictures, summary_.wanted, fit_for_log(error.what()));
+    }
+  }
+
  private:
-  void write(const PictureSource& source, const LoadedImage& picture, Image& whole, std::vector<Detection> found) {
+  void write(const PictureSource& source, LoadedImage picture, std::vector<Detection> found) {
     if (!run_.classes.empty()) {
       std::erase_if(found, [&](const Detection& d) {
         return std::find(run_.classes.begin(), run_.classes.end(), d.class_id) == run_.classes.end();
       });
     }
-    ++summary_.pictures;
-    summary_.objects += static_cast<int64_t>(found.size());
-    if (run_.draw) {
-      draw_detections(whole, found, names_);
-      save_image(drawn_path(run_.folder, source), whole);
-    }
+    const auto objects = static_cast<int64_t>(found.size());
+    if (run_.draw) draw(source, picture, found);
     writer_.add({source.path.string(), source.stem, source.image_id, picture.full_width, picture.full_height,
                  std::move(found)});
+    ++summary_.pictures;
+    summary_.objects += objects;
+  }
+
+  // A picture that was decoded at reduced size is read once more: whole ones of a batch would fill the memory.
+  void draw(const PictureSource& source, LoadedImage& picture, const std::vector<Detection>& found) {
+    if (picture.image.width != picture.full_width || picture.image.height != picture.full_height) {
+      Loaded again = load(source, {});
+      if (again.error.empty() && (again.picture.full_width != picture.full_width ||
+                                  again.picture.full_height != picture.full_height)) {
+        again.error = source.path.string() + ": changed while it was read";
+      }
+      if (!again.error.empty()) {
+        log_line("not drawn: " + fit_for_log(again.error));
+        ++summary_.not_drawn;
+        return;
+      }
+      picture.image = std::move(again.picture.image);
+    }
+    draw_detections(picture.image, found, names_);
+    save_image(drawn_path(run_.folder, source), picture.image);
   }
 
   Detector& detector_;
@@ -144,6 +175,7 @@ class Run {
   Progress progress_;
   DetectSummary summary_;
   std::vector<Loaded> waiting_;
+  size_t waiting_bytes_ = 0;
 };
 
 }  // namespace
@@ -156,13 +188,18 @@ DetectSummary detect_pictures(const std::vector<PictureSource>& sources, Detecto
     load_options = {static_cast<int>(detector.spec().input.width), static_cast<int>(detector.spec().input.height)};
   }
   Run run(sources, detector, names, options);
-  LoadAhead pictures(sources, load_options, options.draw, static_cast<size_t>(options.batch) + 2);
-  while (interrupt_signal() == 0) {
-    std::optional<Loaded> loaded = pictures.next();
-    if (!loaded) break;
-    run.take(std::move(*loaded));
+  try {
+    LoadAhead pictures(sources, load_options);
+    while (interrupt_signal() == 0) {
+      std::optional<Loaded> loaded = pictures.next();
+      if (!loaded) break;
+      run.take(std::move(*loaded));
+    }
+    run.flush();
+  } catch (...) {
+    run.keep_results();
+    throw;
   }
-  run.flush();
   DetectSummary summary = run.finish();
   summary.interrupted = interrupt_signal() != 0 && summary.pictures + summary.broken < summary.wanted;
   summary.seconds = seconds_since(start);

@@ -7,7 +7,6 @@
 #include "app/options.h"
 #include "app/program.h"
 #include "base/error.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "data/source.h"
 #include "eval/evaluate.h"
@@ -54,6 +53,13 @@ void add_options(Options& options, EvalCommand& c) {
       .placeholder("FILE");
 }
 
+// Before the work, not after it.
+void check_outputs(const EvalCommand& c) {
+  if (c.save_json == "-") throw Error("--save-json -: expected a file; stdout is for --json", Error::Kind::usage);
+  check_writable(c.json);
+  check_writable(c.save_json);
+}
+
 void report(const EvalCommand& c, const Metrics& metrics, const std::vector<std::string>& names) {
   const std::string table = metrics_table(metrics, names);
   if (c.json == "-") {
@@ -61,7 +67,7 @@ void report(const EvalCommand& c, const Metrics& metrics, const std::vector<std:
   } else {
     print(table + (table.ends_with('\n') ? "" : "\n"));
   }
-  if (!c.json.empty()) write_text(c.json, metrics_json(metrics, names) + "\n");
+  if (!c.json.empty()) write_text(c.json, metrics_json(metrics, names));
 }
 
 int judge_results(const EvalCommand& c) {
@@ -91,15 +97,20 @@ void check_classes(const std::vector<std::string>& model, int model_classes, con
 
 Dataset load_split(const EvalCommand& c) {
   DefectReport defects;
-  Dataset dataset;
+  const auto list_defects = [&] {
+    if (defects.defects.empty()) return;
+    log_line(fit_for_terminal(describe(defects, kListedDefects)));
+    if (defects.defects.size() <= kListedDefects) return;
+    log_line("  yolov3 data check --json FILE with the same --data, --names, --split and --bad-data lists them all");
+  };
   try {
-    dataset = load_dataset(c.data, c.split, defects);
+    Dataset dataset = load_dataset(c.data, c.split, defects);
+    list_defects();
+    return dataset;
   } catch (const Error&) {
-    if (!defects.defects.empty()) log_line(describe(defects, kListedDefects));
+    list_defects();
     throw;
   }
-  if (!defects.defects.empty()) log_line(describe(defects, kListedDefects));
-  return dataset;
 }
 
 int judge_model(const EvalCommand& c) {
@@ -112,8 +123,8 @@ int judge_model(const EvalCommand& c) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log_info("{} pictures in {:.1f} s: {:.2f} images/s", metrics.images, seconds,
            static_cast<double>(metrics.images) / seconds);
-  if (!c.save_json.empty()) write_file(c.save_json, coco_results_json(results));
   report(c, metrics, dataset.names);
+  if (!c.save_json.empty()) write_text(c.save_json, coco_results_json(results));
   return 0;
 }
 
@@ -121,8 +132,7 @@ int judge_model(const EvalCommand& c) {
 
 int run_eval(const std::vector<std::string>& arguments) {
   EvalCommand c;
-  c.choice.detect.decode = {0.001f, true};
-  c.choice.detect.nms.iou_threshold = 0.6f;
+  c.choice.detect = metrics_detect_options();
   Options options("eval", "how good a model is on a data set: mAP, precision, recall (COCO and Pascal VOC)");
   add_options(options, c);
   if (!options.parse(arguments)) {
@@ -130,10 +140,13 @@ int run_eval(const std::vector<std::string>& arguments) {
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml; with --detections the COCO instances.json");
+  check_outputs(c);
   if (!c.detections.empty()) {
     if (options.was_given("weights")) {
       throw Error("--detections and --weights: either a results file is judged or a model", Error::Kind::usage);
     }
+    options.allow_only({"data", "detections", "json"},
+                       "--detections judges boxes that a detector found; no model is run, no picture opened");
     return judge_results(c);
   }
   options.require("weights", "the model, e.g. --weights runs/train/exp/weights/best.h5 (or --detections FILE)");

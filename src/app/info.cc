@@ -29,8 +29,6 @@ struct InfoCommand {
   ImageSize imgsz;
 };
 
-constexpr uint64_t kMaxCfgBytes = 1 << 20;
-
 std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 Json program_facts() {
@@ -73,7 +71,7 @@ Described describe_model(const InfoCommand& c) {
     d = {c.weights.string(), std::move(model.spec), std::move(model.names), std::move(model.facts)};
   } else if (ends_with_ignoring_case(c.model, ".cfg")) {
     d.title = c.model;
-    d.spec = parse_cfg(read_file(c.model, kMaxCfgBytes), c.model).spec;
+    d.spec = parse_cfg(read_file(c.model), c.model).spec;
   } else {
     d.title = c.model;
     ModelOptions options;
@@ -97,7 +95,7 @@ std::string text_of(const Described& d) {
   if (!out.ends_with('\n')) out += '\n';
   if (!d.names.empty()) out += fmt::format("classes: {}\n", fmt::join(d.names, ", "));
   for (const auto& [key, value] : d.facts) out += fmt::format("{}: {}\n", key, value);
-  return out;
+  return fit_for_terminal(out);
 }
 
 }  // namespace
@@ -109,11 +107,15 @@ int run_info(const std::vector<std::string>& arguments) {
   options.example("yolov3 info", "what this program was built with and what it can run on");
   options.example("yolov3 info --model yolov3 --imgsz 608", "layers, shapes, parameters and operations");
   options.example("yolov3 info --weights best.h5 --json -", "the same of a trained model, for programs");
-  options.add("model", &c.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg").placeholder("NAME|FILE.cfg");
+  options.add("model", &c.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg")
+      .alias("cfg")
+      .placeholder("NAME|FILE.cfg");
   options.add("weights", &c.weights, "a model file, which also knows its class names and how it was trained")
       .placeholder("FILE.h5");
   options.add("classes", &c.classes, "of a model by name").range(1, 100000);
-  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = the model's own").alias("img-size");
+  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = the model's own")
+      .alias("img-size")
+      .alias("img");
   options.add("json", &c.json, "write it as JSON instead; - = stdout").placeholder("FILE|-");
   if (!options.parse(arguments)) {
     print(options.help());
@@ -122,10 +124,11 @@ int run_info(const std::vector<std::string>& arguments) {
   if (!c.model.empty() && !c.weights.empty()) {
     throw Error("--model and --weights: a model file holds its own network; give one of them", Error::Kind::usage);
   }
-  if (options.was_given("classes") && (c.model.empty() || ends_with_ignoring_case(c.model, ".cfg"))) {
+  if (options.was_given("classes") && (!c.weights.empty() || ends_with_ignoring_case(c.model, ".cfg"))) {
     throw Error("--classes goes with --model NAME; model and cfg files say their own", Error::Kind::usage);
   }
   if (c.model.empty() && c.weights.empty()) {
+    options.allow_only({"json"}, "without --model or --weights, info describes the program, not a model");
     const Json facts = program_facts();
     c.json.empty() ? print(program_text(facts)) : write_text(c.json, dumped(facts));
     return 0;

@@ -12,29 +12,35 @@ void add_detector_options(Options& options, DetectorChoice& choice) {
   options.group("The network");
   options.add("weights", &choice.weights, "the model: an .h5 that training wrote").placeholder("FILE.h5");
   options.add("imgsz", &choice.imgsz, "network input in pixels, multiples of 32; 0 = what the model was trained with")
-      .alias("img-size");
+      .alias("img-size")
+      .alias("img");
   options.add("letterbox", &choice.detect.letterbox,
               "keep the picture's proportions, with grey around it; false = stretch it");
   options.add("exact-decode", &choice.exact_decode,
               "decode JPEGs whole even where a reduced size is enough for the network");
   options.group("Which boxes");
   options.add("conf", &choice.detect.decode.score_threshold, "lowest score, objectness times class probability")
+      .alias("conf-thres")
       .alias("thresh")
       .range(0, 1);
   options
       .add("iou", &choice.detect.nms.iou_threshold,
            "of two boxes of a class that overlap more, only the better is kept")
-      .alias("nms")
+      .alias("iou-thres")
       .alias("iou-thresh")
+      .alias("nms")
       .range(0, 1);
   options.add("multi-label", &choice.detect.decode.multi_label, "every class over --conf, not only a box's best");
   options.add("agnostic-nms", &choice.detect.nms.agnostic, "boxes of other classes suppress too");
   options.add("max-det", &choice.detect.nms.max_detections, "boxes a picture, best first; 0 = all").range(0, 1e6);
   options.group("Where and how to run");
-  options.add("engine", &choice.engine.kind, "what computes; reference = plain loops, slow")
+  options
+      .add("engine", &choice.engine.kind,
+           "what computes; auto = torch where it was built in; reference = plain loops, slow")
       .choices({"auto", "reference", "torch"});
   options.add("device", &choice.engine.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
-  options.add("precision", &choice.engine.precision, "of the convolutions; auto = bf16 where the CPU multiplies it")
+  options.add("precision", &choice.engine.precision,
+              "of the convolutions; auto = bf16 with the torch engine on a CPU that multiplies it, else f32")
       .choices({"auto", "f32", "bf16"});
   options.add("threads", &choice.engine.threads, "of the network; 0 = all").range(0, 4096);
 }

@@ -150,11 +150,23 @@ bool Options::parse(const std::vector<std::string>& arguments) {
     setting.option->set(setting.text, setting.where);
     given_.push_back(setting.option->name());
   }
+  for (const Setting& setting : from_line) typed_.push_back(setting.option->name());
   return true;
 }
 
 bool Options::was_given(const std::string& name) const {
   return std::find(given_.begin(), given_.end(), name) != given_.end();
+}
+
+bool Options::was_typed(const std::string& name) const {
+  return std::find(typed_.begin(), typed_.end(), name) != typed_.end();
+}
+
+void Options::allow_only(const std::vector<std::string>& names, const std::string& reason) const {
+  for (const std::string& name : given_) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    throw Error(fmt::format("--{} has no effect here: {}", name, reason), Error::Kind::usage);
+  }
 }
 
 void Options::require(const std::string& name, const std::string& advice) const {

@@ -79,6 +79,9 @@ class Options {
   bool parse(const std::vector<std::string>& arguments);
 
   bool was_given(const std::string& name) const;  // on the command line or in the --config file
+  bool was_typed(const std::string& name) const;  // on the command line
+  // Any other option that was given is an error: it would have no effect. `reason` says why.
+  void allow_only(const std::vector<std::string>& names, const std::string& reason) const;
   void require(const std::string& name, const std::string& advice) const;  // given and not empty
 
   std::string help() const;
@@ -107,7 +110,7 @@ class Options {
   std::string command_, summary_, group_ = "Options";
   std::deque<Option> options_;  // a deque: add() hands out references
   std::vector<HelpExample> examples_;
-  std::vector<std::string> given_;
+  std::vector<std::string> given_, typed_;  // names
   std::filesystem::path config_;
   bool help_asked_ = false;
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "app/test_folder.h"
 #include "base/error.h"
 #include "base/rng.h"
 
@@ -63,14 +64,12 @@ struct Fixture {
 
 class OptionsFile : public ::testing::Test {
  protected:
-  void SetUp() override { fs::create_directories(folder_); }
   void TearDown() override { fs::remove_all(folder_); }
   std::string file(const std::string& text) {
     std::ofstream(folder_ / "args.toml", std::ios::binary) << text;  // many: without write_file's flush to the disk
     return (folder_ / "args.toml").string();
   }
-  fs::path folder_ = fs::temp_directory_path() /
-                     ("options_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+  fs::path folder_ = make_test_folder("options");
 };
 
 TEST(Options, AcceptsEverySpelling) {
@@ -175,6 +174,9 @@ TEST_F(OptionsFile, ConfigIsReadAndTheCommandLineWins) {
   EXPECT_EQ(f.values.conf, 1.0f);
   EXPECT_EQ(f.values.multi_scale, (std::vector<int>{320, 352}));
   EXPECT_FALSE(f.values.letterbox);
+  EXPECT_TRUE(f.options.was_typed("batch"));
+  EXPECT_TRUE(f.options.was_given("conf"));
+  EXPECT_FALSE(f.options.was_typed("conf"));
 }
 
 TEST_F(OptionsFile, ConfigErrorsNameFileAndLine) {

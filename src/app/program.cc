@@ -1,17 +1,22 @@
 #include "app/program.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
 #include <new>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "data/text_guard.h"
 
 namespace yolov3 {
 namespace {
@@ -57,6 +62,8 @@ std::string program_help() {
          "  yolov3 eval --weights runs/train/exp/weights/best.h5 --data synthetic:240\n"
          "  yolov3 detect --weights runs/train/exp/weights/best.h5 --source pictures/\n"
          "\nExit codes: 0 ok, 1 failure, 2 usage, 3 data errors found, 4 an accuracy gate failed.\n"
+         "Ctrl-C or SIGTERM: train saves and exits with 0 (go on with --resume), detect keeps the results so far and\n"
+         "exits with 1; the other commands, and any command at the second signal, end at once.\n"
          "Results go to stdout, log and progress to stderr.\n";
 }
 
@@ -92,21 +99,39 @@ int dispatch(const std::vector<std::string>& arguments) {
   return command->run({arguments.begin() + 1, arguments.end()});
 }
 
+// Exists, and is neither a file nor a folder: a device, a pipe.
+bool is_special(const std::string& file) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(file, ignored);
+  return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) &&
+         !std::filesystem::is_directory(status);
+}
+
 }  // namespace
+
+std::string fit_for_terminal(const std::string& text) {
+  std::string fit;
+  const char* separator = "";
+  for (const std::string_view line : split(text, '\n')) {
+    fit += separator + shown(line, std::numeric_limits<size_t>::max());
+    separator = "\n";
+  }
+  return fit;
+}
 
 int run_program(const std::vector<std::string>& arguments) {
   log_status("");
   try {
     return dispatch(arguments);
   } catch (const Error& error) {
-    log_line(std::string("error: ") + error.what());
+    log_line("error: " + fit_for_terminal(error.what()));
     return static_cast<int>(error.kind());
   } catch (const std::bad_alloc&) {
     log_line("error: out of memory; a smaller --batch or --imgsz needs less");
   } catch (const std::exception& error) {
     // Libraries append stack traces; the first line says what happened.
     const std::string what = error.what();
-    log_line("error: " + what.substr(0, what.find('\n')));
+    log_line("error: " + fit_for_terminal(what.substr(0, what.find('\n'))));
   }
   return static_cast<int>(Error::Kind::failure);
 }
@@ -117,9 +142,24 @@ void print(const std::string& text) {
   }
 }
 
+void check_writable(const std::string& file) {
+  if (file.empty() || file == "-") return;
+  std::error_code ignored;
+  check(!std::filesystem::is_directory(file, ignored), "{}: expected a file to write, found a folder", file);
+  if (is_special(file)) {
+    check(::access(file.c_str(), W_OK) == 0, "{}: cannot write: {}", file, std::strerror(errno));
+  } else {
+    const AtomicFile probe(file);  // gone again at once; what stood there is untouched
+  }
+}
+
 void write_text(const std::string& file, const std::string& text) {
   if (file == "-") {
     print(text);
+  } else if (is_special(file)) {
+    std::ofstream out(file, std::ios::binary);
+    out << text << std::flush;
+    check(out.good(), "{}: cannot write", file);
   } else {
     write_file(file, text);
   }

@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "app/test_folder.h"
 #include "base/files.h"
 #include "base/interrupt.h"
 #include "base/text.h"
@@ -65,11 +68,7 @@ Ran run(const Words& words) {
 
 class Program : public ::testing::Test {
  protected:
-  void SetUp() override {
-    clear_interrupt();
-    fs::remove_all(folder_);
-    make_directories(folder_);
-  }
+  void SetUp() override { clear_interrupt(); }
   void TearDown() override { fs::remove_all(folder_); }
 
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
@@ -94,8 +93,7 @@ class Program : public ::testing::Test {
     return path("pictures");
   }
 
-  fs::path folder_ = fs::temp_directory_path() /
-                     ("program_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+  fs::path folder_ = make_test_folder("program");
 };
 
 TEST_F(Program, UnknownCommandsAreUsageErrors) {
@@ -141,7 +139,8 @@ TEST_F(Program, InfoKnowsTheBuildAndTheModels) {
   EXPECT_NE(model.out.find("classes: dog, traffic light"), std::string::npos) << model.err;
   write_file(path("small.cfg"), kSmallCfg);
   EXPECT_EQ(run({"info", "--model", path("small.cfg")}).code, 0);
-  EXPECT_EQ(run({"info", "--model", "yolov4"}).code, run({"info", "--model", "yolov3x"}).code);
+  EXPECT_EQ(run({"info", "--model", "yolov4"}).code, 1);
+  EXPECT_EQ(run({"info", "--model", "yolov3x"}).code, 1);
   EXPECT_EQ(run({"info", "--model", path("small.cfg"), "--classes", "3"}).code, 2);
 }
 
@@ -217,6 +216,35 @@ TEST_F(Program, DataCheckFindsDefects) {
   EXPECT_NE(ran.out.find("missing image"), std::string::npos) << ran.out << ran.err;
 }
 
+TEST_F(Program, DataCheckReportsASplitThatCannotBeRead) {
+  make_pictures();
+  write_file(path("train.txt"), "pictures/a.jpg 1,2,30,40,0\n");
+  write_file(path("data.yaml"), "train: train.txt\nval: val.txt\nnames: [dog, cat]\n");
+  for (const std::string& broken : {std::string("a\0b", 3), std::string()}) {
+    write_file(path("val.txt"), broken);
+    for (const char* split : {"all", "val"}) {
+      const Ran ran = run({"data", "check", "--data", path("data.yaml"), "--split", split, "--json", "-"});
+      EXPECT_EQ(ran.code, 3) << ran.err;
+      const nlohmann::json json = nlohmann::json::parse(ran.out);
+      const nlohmann::json& val = json.back();
+      EXPECT_EQ(val["split"], "val");
+      EXPECT_NE(val["error"].dump().find("val.txt"), std::string::npos) << ran.out;
+      EXPECT_EQ(json.size(), std::string(split) == "all" ? 2u : 1u) << "there is no test split";
+    }
+  }
+  EXPECT_EQ(run({"data", "check", "--data", path("data.yaml"), "--split", "test"}).code, 1) << "no such split";
+}
+
+TEST_F(Program, DataCheckCountsDataWithoutSplitsOnce) {
+  make_pictures();
+  write_file(path("names.txt"), "dog\n");
+  write_file(path("list.txt"), "pictures/a.jpg 1,2,30,40,0\n");
+  const Ran ran =
+      run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--json", "-"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(nlohmann::json::parse(ran.out).size(), 1u) << ran.out;
+}
+
 TEST_F(Program, EvalJudgesTheModelAndWritesJson) {
   const std::string model = make_model();
   make_pictures();
@@ -246,8 +274,107 @@ TEST_F(Program, EvalJudgesResultsOfAnyDetector) {
       run({"eval", "--data", golden + "real.gt.json", "--detections", golden + "real.dets.json", "--json", "-"});
   ASSERT_EQ(ran.code, 0) << ran.err;
   const nlohmann::json truth = nlohmann::json::parse(read_file(golden + "real.metrics.json"));
-  EXPECT_NEAR(nlohmann::json::parse(ran.out)["coco"]["AP50"].get<double>(), truth["AP50"].get<double>(), 1e-6);
+  const nlohmann::json found = nlohmann::json::parse(ran.out)["coco"];
+  for (const char* figure :
+       {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}) {
+    EXPECT_NEAR(found[figure].get<double>(), truth[figure].get<double>(), 1e-12) << figure;
+  }
+  EXPECT_EQ(found.size(), 12u);
+  EXPECT_TRUE(ran.out.ends_with("}\n") && !ran.out.ends_with("\n\n"));
   EXPECT_EQ(run({"eval", "--data", "x", "--detections", "y", "--weights", "z"}).code, 2);
+}
+
+TEST_F(Program, OptionsWithoutEffectAreRefused) {
+  const auto refused = [](const Words& words, const std::string& option) {
+    const Ran ran = run(words);
+    EXPECT_EQ(ran.code, 2) << ran.err;
+    EXPECT_NE(ran.err.find(option), std::string::npos) << ran.err;
+  };
+  refused({"info", "--imgsz", "416"}, "--imgsz has no effect here");
+  refused({"info", "--classes", "3"}, "--classes");
+  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{{"conf", "0.5"},
+                                                                                      {"imgsz", "416"},
+                                                                                      {"split", "test"},
+                                                                                      {"names", "x"},
+                                                                                      {"bad-data", "repair"},
+                                                                                      {"save-json", "x"},
+                                                                                      {"batch", "2"}}) {
+    refused({"eval", "--data", "x", "--detections", "y", "--" + option, value}, "--" + option + " has no effect here");
+  }
+  refused({"detect", "--weights", "x", "--source", "y", "--format", "json", "--out", "-", "--draw", "true"}, "--draw");
+}
+
+TEST_F(Program, UltralyticsAndDarknetSpellingsAreUnderstood) {
+  const std::string model = make_model(), pictures = make_pictures();
+  const Ran ran = run({"detect", "--weights", model, "--source", pictures + "/b.png", "--conf-thres", "0.3",
+                       "--iou_thres", "0.5", "--img", "64", "--batch-size", "2", "--max-det", "9", "--out", "-",
+                       "--format", "json", "--engine", "reference"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  write_file(path("small.cfg"), kSmallCfg);
+  EXPECT_EQ(run({"info", "--cfg", path("small.cfg"), "--img", "96"}).code, 0);
+  EXPECT_NE(run({"train", "--help"}).out.find("--cfg"), std::string::npos);
+}
+
+// The run would be long: it must not begin.
+TEST_F(Program, UnwritableOutputsAreFoundBeforeTheWork) {
+  const std::string golden = YOLOV3_SOURCE_DIR "/golden/coco/";
+  const Words words = {"eval", "--data", golden + "real.gt.json", "--detections", golden + "real.dets.json", "--json"};
+  for (const std::string& bad : {path("no/such/folder.json"), path("")}) {
+    Words all = words;
+    all.push_back(bad);
+    const Ran ran = run(all);
+    EXPECT_EQ(ran.code, 1) << bad;
+    EXPECT_EQ(ran.out, "");
+  }
+  // No such model, but the results file is what the message is about.
+  const Ran saved = run({"eval", "--data", "x", "--weights", "y", "--save-json", path("no/such/folder.json")});
+  EXPECT_NE(saved.err.find("folder.json"), std::string::npos) << saved.err;
+  EXPECT_TRUE(fs::is_empty(folder_)) << "the probe leaves nothing behind";
+  Words device = words;
+  device.push_back("/dev/null");
+  EXPECT_EQ(run(device).code, 0);
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+TEST_F(Program, EvalSaysWhereAllDefectsAre) {
+  const std::string model = make_model();
+  make_pictures();
+  write_file(path("names.txt"), "dog\ntraffic light\n");
+  std::string line = "pictures/a.jpg";
+  for (int i = 0; i < 300; ++i) line += " 1,2,30,40,0";
+  for (int i = 0; i < 12; ++i) line += " 50,50,40,60,1";
+  write_file(path("list.txt"), line + "\n");
+  const Ran ran = run({"eval", "--weights", model, "--data", path("list.txt"), "--names", path("names.txt"),
+                       "--engine", "reference"});
+  EXPECT_NE(ran.err.find("yolov3 data check --json"), std::string::npos) << ran.err;
+}
+
+TEST_F(Program, AnInterruptedDetectionKeepsItsResults) {
+  const std::string model = make_model(), pictures = make_pictures();
+  const Words words = {"detect", "--weights", model,      "--source", pictures, "--engine", "reference",
+                       "--out",  path("out"), "--format", "coco"};
+  install_interrupt_handlers();
+  std::raise(SIGTERM);
+  const Ran ran = run(words);
+  clear_interrupt();
+  std::signal(SIGTERM, SIG_DFL);
+  std::signal(SIGINT, SIG_DFL);
+  EXPECT_EQ(ran.code, 1) << ran.err;
+  EXPECT_NE(ran.err.find("stopped by a signal after 0 of 3 pictures"), std::string::npos) << ran.err;
+  EXPECT_TRUE(nlohmann::json::parse(read_file(path("out/detections.json"))).empty());
+}
+
+TEST_F(Program, FileNamesDoNotSteerTheTerminal) {
+  const std::string model = make_model();
+  make_directories(folder_ / "pictures");
+  write_file(folder_ / "pictures/\x1b[2Jb.jpg", "no picture");
+  const Ran ran = run({"detect", "--weights", model, "--source", path("pictures"), "--engine", "reference", "--out",
+                       path("out")});
+  EXPECT_EQ(ran.code, 3);
+  EXPECT_NE(ran.err.find("?[2Jb.jpg"), std::string::npos) << ran.err;
+  EXPECT_EQ(ran.err.find('\x1b'), std::string::npos);
+  EXPECT_EQ(run({"info", "--weights", path("\x1b[2J")}).err.find('\x1b'), std::string::npos);
+  EXPECT_EQ(fit_for_terminal("a\tb\n\n\x07" "c\n"), "a?b\n\n?c\n");
 }
 
 }  // namespace

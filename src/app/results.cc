@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -120,10 +121,23 @@ ResultWriter::~ResultWriter() = default;
 
 void ResultWriter::put(const std::string& text) {
   if (file_) {
-    file_->write(text);
+    try {
+      file_->write(text);
+      written_ += text.size();
+    } catch (const Error&) {
+      cut_back();
+      throw;
+    }
   } else if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail("cannot write results to stdout: {}", std::strerror(errno));
   }
+}
+
+// Takes half an entry off again. The file's own position is then past its end, so finish() must not write through it.
+void ResultWriter::cut_back() {
+  std::error_code ignored;  // the error of the write is the one to tell
+  std::filesystem::resize_file(file_->temporary(), written_, ignored);
+  damaged_ = true;
 }
 
 void ResultWriter::add(const PictureResult& result) {
@@ -141,7 +155,16 @@ void ResultWriter::add(const PictureResult& result) {
 }
 
 void ResultWriter::finish() {
-  if (format_ == ResultFormat::coco) put("\n]\n");
+  if (format_ == ResultFormat::coco && !damaged_) put("\n]\n");
+  if (damaged_) {
+    check(std::filesystem::file_size(file_->temporary()) == written_, "{}: half an entry cannot be taken off again",
+          (folder_ / file_name(format_)).string());
+  }
+  if (format_ == ResultFormat::coco && damaged_) {
+    std::ofstream end(file_->temporary(), std::ios::binary | std::ios::app);
+    end << "\n]\n" << std::flush;
+    check(end.good(), "{}: cannot write", (folder_ / file_name(format_)).string());
+  }
   if (file_) file_->commit();
 }
 

@@ -43,7 +43,8 @@ std::string txt_result(const PictureResult& result);
 std::string coco_result(const PictureResult& result);
 
 // Writes the results of a run into its folder (detections.jsonl, detections.csv, detections.json, labels/STEM.txt), or
-// to stdout when the folder is empty. Files appear whole at finish(); label files at once.
+// to stdout when the folder is empty. Files appear whole at finish(); label files at once. After an add() that failed
+// (a full disk), finish() still gives a whole file of the pictures before.
 class ResultWriter {
  public:
   ResultWriter(ResultFormat format, std::filesystem::path folder, std::vector<std::string> names);
@@ -54,12 +55,14 @@ class ResultWriter {
 
  private:
   void put(const std::string& text);
+  void cut_back();
 
   ResultFormat format_;
   std::filesystem::path folder_;
   std::vector<std::string> names_;
   std::unique_ptr<AtomicFile> file_;
-  bool first_ = true;
+  uint64_t written_ = 0;  // bytes of file_ that are whole entries
+  bool first_ = true, damaged_ = false;
 };
 
 }  // namespace yolov3

@@ -1,9 +1,12 @@
 #include "app/results.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "app/test_folder.h"
 #include "base/error.h"
 
 namespace yolov3 {
@@ -55,7 +58,6 @@ TEST(Results, TxtIsYolosFractions) {
 
 class ResultFiles : public ::testing::Test {
  protected:
-  void SetUp() override { fs::create_directories(folder_); }
   void TearDown() override { fs::remove_all(folder_); }
   void write(ResultFormat format) {
     PictureResult empty{"pictures/empty.jpg", "empty", 8, 10, 10, {}};
@@ -65,8 +67,7 @@ class ResultFiles : public ::testing::Test {
     for (const PictureResult& result : {dog(), empty, second}) writer.add(result);
     writer.finish();
   }
-  fs::path folder_ = fs::temp_directory_path() /
-                     ("results_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+  fs::path folder_ = make_test_folder("results");
 };
 
 TEST_F(ResultFiles, CocoIsOneArrayOfBoxesByWidthAndHeight) {
@@ -98,6 +99,41 @@ TEST_F(ResultFiles, JsonHasALineAPictureAndTxtAFile) {
 TEST_F(ResultFiles, WithoutFinishThereIsNoHalfFile) {
   { ResultWriter(ResultFormat::csv, folder_, kNames).add(dog()); }
   EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+// A limit on the size of files is the full disk that a test can have.
+TEST_F(ResultFiles, AFullDiskKeepsTheResultsBefore) {
+  for (const ResultFormat format : {ResultFormat::json, ResultFormat::csv, ResultFormat::coco}) {
+    rlimit whole{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &whole), 0);
+    const auto before = std::signal(SIGXFSZ, SIG_IGN);
+    ResultWriter writer(format, folder_, kNames);
+    int added = 0;
+    rlimit small = whole;
+    small.rlim_cur = 4096;
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+    try {
+      for (; added < 1000; ++added) writer.add(dog());
+    } catch (const Error&) {
+    }
+    writer.finish();
+    setrlimit(RLIMIT_FSIZE, &whole);
+    std::signal(SIGXFSZ, before);
+    ASSERT_GT(added, 1);
+    ASSERT_LT(added, 1000);
+    const auto entries = static_cast<size_t>(added);
+    if (format == ResultFormat::coco) {
+      EXPECT_EQ(nlohmann::json::parse(read_file(folder_ / "detections.json")).size(), 2 * entries);
+    } else if (format == ResultFormat::json) {
+      std::string lines;
+      for (size_t i = 0; i < entries; ++i) lines += json_result(dog(), kNames) + "\n";
+      EXPECT_EQ(read_file(folder_ / "detections.jsonl"), lines);
+    } else {
+      std::string lines = kCsvHeader;
+      for (size_t i = 0; i < entries; ++i) lines += csv_result(dog(), kNames);
+      EXPECT_EQ(read_file(folder_ / "detections.csv"), lines);
+    }
+  }
 }
 
 TEST_F(ResultFiles, StdoutTakesOnlyStreams) {

@@ -1,9 +1,13 @@
 #include "app/sources.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <glob.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <optional>
 #include <set>
 
@@ -19,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxListBytes = uint64_t{1} << 28;
+constexpr size_t kMaxStemBytes = 200;  // names have 255 at most, those of files under construction are longer
 
 [[noreturn]] void usage(const std::string& message) { throw Error(message, Error::Kind::usage); }
 
@@ -89,6 +94,28 @@ void number_pictures(std::vector<PictureSource>& sources) {
   for (PictureSource& source : sources) source.image_id = by_name ? *number_of(source.path) : next++;
 }
 
+std::string short_stem(const fs::path& path) {
+  std::string stem = path.stem().string();
+  if (stem.size() <= kMaxStemBytes) return stem;
+  size_t end = kMaxStemBytes;
+  while (end > 0 && (static_cast<unsigned char>(stem[end]) & 0xC0) == 0x80) --end;  // not inside a UTF-8 character
+  stem.resize(end > 0 ? end : kMaxStemBytes);
+  return stem;
+}
+
+// The exclusive creation decides which of two runs has the folder. False: it holds files, or another run has it.
+bool claim(const fs::path& folder) {
+  std::error_code error;
+  const bool empty = fs::is_empty(folder, error);
+  check(!error, "{}: cannot list the folder: {}", folder.string(), error.message());
+  if (!empty) return false;
+  const int file = ::open((folder / kArgsFile).c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+  if (file < 0 && errno == EEXIST) return false;
+  check(file >= 0, "{}: cannot write into this folder: {}", folder.string(), std::strerror(errno));
+  ::close(file);
+  return true;
+}
+
 }  // namespace
 
 std::vector<PictureSource> expand_source(const std::string& source) {
@@ -96,7 +123,7 @@ std::vector<PictureSource> expand_source(const std::string& source) {
   std::vector<PictureSource> sources;
   std::set<std::string> taken;
   for (const fs::path& path : find_pictures(source)) {
-    const std::string wanted = path.stem().string();
+    const std::string wanted = short_stem(path);
     std::string stem = wanted;
     for (int n = 2; !taken.insert(stem).second; ++n) stem = fmt::format("{}-{}", wanted, n);
     sources.push_back({path, stem, 0});
@@ -112,10 +139,16 @@ fs::path make_fresh_folder(const fs::path& wanted) {
   if (base.has_parent_path()) make_directories(base.parent_path());
   for (int n = 1;; ++n) {
     const fs::path folder = n == 1 ? base : fs::path(fmt::format("{}{}", base.string(), n));
-    std::error_code error;
-    if (fs::create_directory(folder, error)) return folder;  // made by us, even when others try at this moment
-    if (error && !fs::exists(folder)) fail("{}: cannot make this folder: {}", folder.string(), error.message());
-    if (fs::is_directory(folder) && fs::is_empty(folder)) return folder;
+    std::error_code error, ignored;
+    fs::create_directory(folder, error);
+    if (fs::is_directory(folder, ignored)) {
+      if (claim(folder)) return folder;
+      continue;
+    }
+    const bool in_the_way = fs::exists(folder, ignored);
+    if (in_the_way && n > 1) continue;
+    check(!in_the_way, "{}: expected a folder, or nothing yet, for the results; found a file", folder.string());
+    fail("{}: cannot make this folder: {}", folder.string(), error.message());
   }
 }
 

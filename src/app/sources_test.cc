@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <thread>
+
+#include "app/test_folder.h"
 #include "base/error.h"
 #include "base/files.h"
 
@@ -13,7 +17,6 @@ namespace fs = std::filesystem;
 class Sources : public ::testing::Test {
  protected:
   void SetUp() override {
-    fs::remove_all(folder_);
     for (const char* name : {"b.jpg", "a.png", "notes.txt", "c.JPEG", "sub/b.jpg", "sub/12.png"}) {
       fs::create_directories((folder_ / name).parent_path());
       write_file(folder_ / name, "x");
@@ -37,8 +40,7 @@ class Sources : public ::testing::Test {
     return "no error";
   }
 
-  fs::path folder_ = fs::temp_directory_path() /
-                     ("sources_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+  fs::path folder_ = make_test_folder("sources");
 };
 
 using Names = std::vector<std::string>;
@@ -91,13 +93,43 @@ TEST_F(Sources, WhatIsNoPictureSourceIsRefused) {
 TEST_F(Sources, FreshFoldersNeverReuseOneWithFiles) {
   const fs::path wanted = folder_ / "runs/exp";
   EXPECT_EQ(make_fresh_folder(wanted), wanted);
-  EXPECT_EQ(make_fresh_folder(wanted), wanted) << "still empty";
+  EXPECT_EQ(make_fresh_folder(wanted), folder_ / "runs/exp2") << "the first is another run's";
   write_file(wanted / "x", "1");
-  EXPECT_EQ(make_fresh_folder(wanted), folder_ / "runs/exp2");
-  write_file(folder_ / "runs/exp2/x", "1");
   EXPECT_EQ(make_fresh_folder(wanted / ""), folder_ / "runs/exp3");
   EXPECT_EQ(read_file(wanted / "x"), "1");
-  EXPECT_EQ(make_fresh_folder(folder_ / "b.jpg"), folder_ / "b.jpg2") << "a file is in the way";
+  make_directories(folder_ / "empty");
+  EXPECT_EQ(make_fresh_folder(folder_ / "empty"), folder_ / "empty");
+  EXPECT_EQ(make_fresh_folder(folder_ / "empty"), folder_ / "empty2");
+}
+
+TEST_F(Sources, AFileInTheWayOfResultsIsAnError) {
+  EXPECT_THROW(make_fresh_folder(folder_ / "b.jpg"), Error);
+  EXPECT_FALSE(fs::exists(folder_ / "b.jpg2"));
+  EXPECT_THROW(make_fresh_folder("/dev/null"), Error);
+  fs::create_symlink("nowhere", folder_ / "dangling");
+  EXPECT_THROW(make_fresh_folder(folder_ / "dangling"), Error);
+}
+
+TEST_F(Sources, RunsAtOnceNeverShareAFolder) {
+  make_directories(folder_ / "runs");
+  make_directories(folder_ / "runs/exp");
+  std::vector<fs::path> folders(16);
+  std::vector<std::thread> threads;
+  for (fs::path& folder : folders) {
+    threads.emplace_back([&] { folder = make_fresh_folder(folder_ / "runs/exp"); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(std::set<fs::path>(folders.begin(), folders.end()).size(), folders.size());
+}
+
+TEST_F(Sources, StemsLeaveRoomForEndings) {
+  std::string umlauts;
+  for (int i = 0; i < 120; ++i) umlauts += "\xc3\xa4";  // 2 bytes each
+  write_file(folder_ / "list.txt", "x" + umlauts + ".jpg\nx" + umlauts + "y.jpg\n" + std::string(300, 'z') + "\n");
+  const auto pictures = expand_source((folder_ / "list.txt").string());
+  EXPECT_EQ(pictures[0].stem, "x" + umlauts.substr(0, 198));
+  EXPECT_EQ(pictures[1].stem, "x" + umlauts.substr(0, 198) + "-2");
+  EXPECT_EQ(pictures[2].stem, std::string(200, 'z'));
 }
 
 }  // namespace

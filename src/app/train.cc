@@ -38,11 +38,13 @@ void add_input_options(Options& options, TrainCommand& c) {
   options.add("crop", &t.augment.crop, "cut off borders that hold no whole object").range(0, 1);
   options.add("translate", &t.augment.translate, "shift the picture, keeping every object inside").range(0, 1);
   options.group("The network");
-  options.add("model", &t.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg").placeholder("NAME|FILE.cfg");
+  options.add("model", &t.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg")
+      .alias("cfg")
+      .placeholder("NAME|FILE.cfg");
   options
       .add("weights", &t.weights, "start from this model; layers that do not fit start fresh, and a table says which")
       .placeholder("FILE");
-  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32").alias("img-size");
+  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32").alias("img-size").alias("img");
   options.add("multi-scale", &t.multi_scale,
               "square input sizes to change between while training, e.g. 320,416,512; empty = off");
   options.add("multi-scale-every", &t.multi_scale_every, "batches between two such changes").range(1, 100000);
@@ -84,17 +86,18 @@ void add_loss_options(Options& options, TrainOptions& t) {
 void add_run_options(Options& options, TrainOptions& t) {
   options.group("Where and how to run");
   options.add("device", &t.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
-  options.add("engine", &t.engine, "what computes").choices({"auto", "torch"});
-  options.add("precision", &t.precision, "of the convolutions; auto = bf16 where the CPU multiplies it")
+  options.add("engine", &t.engine, "what computes; auto = torch").choices({"auto", "torch"});
+  options.add("precision", &t.precision, "of the convolutions; auto = bf16 on a CPU that multiplies it, else f32")
       .choices({"auto", "f32", "bf16"});
   options.add("threads", &t.threads, "of the network; 0 = all").range(0, 4096);
   options.group("Results");
   options.add("project", &t.project, "folder of the runs").placeholder("DIR");
   options.add("name", &t.name, "of this run; name2, name3, ... when taken: nothing older is overwritten");
   options.add("resume", &t.resume, "go on with --project/--name where it stopped").unrecorded();
-  options.add("save-period", &t.save_period, "epochs between weights/epoch-N.h5; 0 = best.h5 and last.h5 only")
+  options.add("save-period", &t.save_period, "epochs between weights/epoch-N.h5; 0 = none of them")
       .range(0, 1000000);
-  options.add("val", &t.validate, "measure mAP on the val split after each epoch");
+  options.add("val", &t.validate,
+              "measure mAP on the val split after each epoch; false = no best.h5 either, only last.h5");
 }
 
 }  // namespace
