@@ -16,7 +16,8 @@ int run_detect(const std::vector<std::string>& arguments);
 int run_data(const std::vector<std::string>& arguments);
 int run_info(const std::vector<std::string>& arguments);
 
-// Finds and runs the command; an exception becomes "error: ..." on stderr and its exit code. `arguments`: without argv[0].
+// Finds and runs the command; an exception becomes "error: ..." on stderr and its exit code. `arguments`: without
+// argv[0].
 int run_program(const std::vector<std::string>& arguments);
 
 // What libraries and file names bring along must not steer the terminal: control characters become '?', lines stay.

@@ -1,5 +1,6 @@
 // What `detect --source` names, as pictures: an image file, a folder, a glob or a list.txt with a path a line.
-// Errors: Kind::usage for what is no picture source (a video, a camera, an address), and for one that holds no pictures.
+// Errors: Kind::usage for what is no picture source (a video, a camera, an address), and for one that holds no
+// pictures.
 #pragma once
 
 #include <cstdint>

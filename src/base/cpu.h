@@ -1,7 +1,7 @@
 // What this processor can do and how much of it we may use.
 //
-// The vector paths obey ONEDNN_MAX_CPU_ISA (e.g. AVX2), the variable that limits oneDNN too, so that a machine with less
-// can be tried out on one with more.
+// The vector paths obey ONEDNN_MAX_CPU_ISA (e.g. AVX2), the variable that limits oneDNN too, so that a machine with
+// less can be tried out on one with more.
 #pragma once
 
 #include <string>

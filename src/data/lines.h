@@ -1,8 +1,9 @@
 // Annotation lines, the notes' format: one picture a line, `path x0,y0,x1,y1,class [x0,y0,x1,y1,class ...]`.
 //
 // Units: pixels, integer or decimal, x1 and y1 exclusive. Frame: box_image. A bare path is a background picture. Blank
-// lines are skipped; BOM and CRLF are taken off. Boxes are parsed from the right, so a path may hold spaces; a word that
-// stands after something with an image's extension and is not five numbers is a box that cannot be read, not a path.
+// lines are skipped; BOM and CRLF are taken off. Boxes are parsed from the right, so a path may hold spaces; a word
+// that stands after something with an image's extension and is not five numbers is a box that cannot be read, not a
+// path.
 // Paths are relative to the file.
 // Errors: the file is unreadable, too large (64 MB, 5 million lines), not text, or has over a million words that are no
 // boxes. A path of more than 4096 bytes and a line of more than kMaxBoxesOfAPicture boxes are defects of their picture;

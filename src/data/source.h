@@ -56,7 +56,8 @@ std::vector<std::string> splits_of(const DataOptions& options);
 // The report is filled also when the function throws.
 Dataset load_dataset(const DataOptions& options, const std::string& split, DefectReport& report);
 
-// Class names of the file: BOM, CRLF, blank lines and spaces around are taken off, spaces inside kept; UTF-16 is refused.
+// Class names of the file: BOM, CRLF, blank lines and spaces around are taken off, spaces inside kept; UTF-16 is
+// refused.
 std::vector<std::string> read_class_names(const std::filesystem::path& path);
 std::vector<std::string> parse_class_names(std::string_view text, const std::string& name);
 

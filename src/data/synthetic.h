@@ -4,7 +4,8 @@
 // The same bytes for the same seed on every machine: only + - * / and sqrt of IEEE doubles (no sin, no pow, no library
 // that draws), and Rng. Splits are disjoint: they draw from different ranges of SyntheticRef::index.
 // Promises: sides of 320 to 480 px; digits at least 1/6 of the longer side high before the slant of up to 20 degrees,
-// wholly in the picture; at most 40% of a digit's ink is covered by later ones; about 3% of the pictures are background.
+// wholly in the picture; at most 40% of a digit's ink is covered by later ones; about 3% of the pictures are
+// background.
 #pragma once
 
 #include <array>

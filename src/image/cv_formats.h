@@ -2,8 +2,8 @@
 // anything is allocated, kinds that it would read wrongly are refused by name, EXIF orientation of WebP is applied.
 //
 // TIFF: 8 bits of any photometric kind (an alpha that is not premultiplied is multiplied in by libtiff), 16 bits of
-// grey and RGB; the first page. Missing data is an Error; damage inside a compressed (LZW, deflate) strip goes unnoticed,
-// because OpenCV lets libtiff carry on after it.
+// grey and RGB; the first page. Missing data is an Error; damage inside a compressed (LZW, deflate) strip goes
+// unnoticed, because OpenCV lets libtiff carry on after it.
 // Threads: any.
 #pragma once
 

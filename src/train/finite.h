@@ -11,8 +11,8 @@
 
 namespace yolov3 {
 
-// Where in the raw maps the first value stands that is not finite: image of the batch, head and cell; found = false when
-// there is none.
+// Where in the raw maps the first value stands that is not finite: image of the batch, head and cell; found = false
+// when there is none.
 struct BadCell {
   bool found = false;
   int64_t image = 0, head = 0, anchor = 0, channel = 0, gy = 0, gx = 0;

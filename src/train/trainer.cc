@@ -35,8 +35,8 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Feature maps of a batch are blocks of up to 100 MB. Left to itself, malloc gives each back to the system at once and the
-// next step pays for every page again; keeping them makes a step about a tenth shorter.
+// Feature maps of a batch are blocks of up to 100 MB. Left to itself, malloc gives each back to the system at once and
+// the next step pays for every page again.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
