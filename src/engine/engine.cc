@@ -6,8 +6,31 @@
 #include "base/text.h"
 #include "engine/reference.h"
 #include "engine/torch_engine.h"
+#include "image/letterbox.h"
 
 namespace yolov3 {
+
+std::vector<RawMap> Engine::forward_pictures(std::span<const Image> pictures) {
+  check(!pictures.empty(), "an engine was given no pictures");
+  const int width = pictures[0].width, height = pictures[0].height;
+  Tensor images({static_cast<int64_t>(pictures.size()), 3, height, width});
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    check(pictures[i].width == width && pictures[i].height == height,
+          "pictures of one batch have one size: {}x{} after {}x{}", pictures[i].width, pictures[i].height, width,
+          height);
+    planes_from_image(pictures[i], images.data() + static_cast<int64_t>(i) * 3 * height * width);
+  }
+  kept_ = forward(images);
+  return views_of(kept_);
+}
+
+std::vector<Tensor> Engine::forward_observed(const Tensor&, const LayerObserver&) {
+  fail("the {} engine does not show the maps of its layers", name());
+}
+
+std::vector<StepTime> Engine::profile(std::span<const Image>) { fail("the {} engine does not time its steps", name()); }
+
+std::unique_ptr<Engine> Engine::share() const { fail("the {} engine cannot be shared between threads", name()); }
 
 std::vector<std::string> available_engines() {
   if (have_torch()) return {"reference", "torch"};

@@ -179,7 +179,11 @@ class ReferenceEngine : public Engine {
 
   std::string name() const override { return "reference"; }
 
-  std::vector<Tensor> forward(const Tensor& images) override {
+  std::unique_ptr<Engine> share() const override { return make_reference_engine(spec_, weights_); }
+
+  std::vector<Tensor> forward(const Tensor& images) override { return forward_observed(images, nullptr); }
+
+  std::vector<Tensor> forward_observed(const Tensor& images, const LayerObserver& observe) override {
     check(images.shape().size() == 4 && images.dim(0) >= 1 && images.dim(1) == spec_.input.channels,
           "the network takes images of shape (N,{},H,W), not {}", spec_.input.channels, to_string(images.shape()));
     if (images.dim(3) != spec_.input.width || images.dim(2) != spec_.input.height) {
@@ -190,6 +194,7 @@ class ReferenceEngine : public Engine {
     std::vector<Tensor> raw(found.size());
     for (size_t i = 0; i < spec_.layers.size(); ++i) {
       maps[i] = run_layer(i, maps, images);
+      if (observe) observe(static_cast<int>(i), *maps[i]);
       for (size_t h = 0; h < found.size(); ++h) {
         if (found[h].layer == static_cast<int>(i)) raw[h] = *maps[i];
       }

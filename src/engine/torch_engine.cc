@@ -10,21 +10,30 @@ namespace {
 
 class TorchEngine final : public Engine {
  public:
-  TorchEngine(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16)
-      : network_(spec, weights, device, bf16), name_("torch " + device.str() + (bf16 ? " bf16" : " f32")) {}
+  TorchEngine(std::shared_ptr<TorchNetwork> network, std::string name)
+      : network_(std::move(network)), name_(std::move(name)) {}
 
-  std::vector<Tensor> forward(const Tensor& images) override {
+  std::vector<Tensor> forward(const Tensor& images) override { return forward_observed(images, nullptr); }
+
+  std::vector<Tensor> forward_observed(const Tensor& images, const LayerObserver& observe) override {
     const torch::InferenceMode guard;
     const torch::Tensor view = torch::from_blob(const_cast<float*>(images.data()), images.shape(), torch::kFloat32);
+    TorchNetwork::Observe show;
+    if (observe) show = [&](int layer, const torch::Tensor& map) { observe(layer, tensor_from_torch(map)); };
     std::vector<Tensor> maps;
-    for (const torch::Tensor& map : network_.forward(view, /*training=*/false)) maps.push_back(tensor_from_torch(map));
+    for (const torch::Tensor& map : network_->forward(view, /*training=*/false, show)) {
+      maps.push_back(tensor_from_torch(map));
+    }
     return maps;
   }
+
+  // Running a folded network changes nothing in it, so that threads may share it.
+  std::unique_ptr<Engine> share() const override { return std::make_unique<TorchEngine>(network_, name_); }
 
   std::string name() const override { return name_; }
 
  private:
-  TorchNetwork network_;
+  std::shared_ptr<TorchNetwork> network_;
   std::string name_;
 };
 
@@ -39,7 +48,8 @@ std::unique_ptr<Engine> make_torch_engine(const EngineOptions& options, const Ne
   const auto [folded_spec, folded_weights] = fold_batch_norm(spec, *weights);
   const bool bf16 =
       options.precision == "bf16" || (options.precision == "auto" && device.is_cpu() && cpu_features().avx512_bf16);
-  return std::make_unique<TorchEngine>(folded_spec, folded_weights, device, bf16);
+  return std::make_unique<TorchEngine>(std::make_shared<TorchNetwork>(folded_spec, folded_weights, device, bf16),
+                                       "torch " + device.str() + (bf16 ? " bf16" : " f32"));
 }
 
 bool have_torch() { return true; }

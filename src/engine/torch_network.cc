@@ -199,7 +199,8 @@ torch::Tensor TorchNetwork::run_layer(size_t index, const std::vector<torch::Ten
       layer.op);
 }
 
-std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bool training) {
+std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bool training,
+                                                 const Observe& observe) {
   const int64_t stride = max_stride(spec_);
   check(images.dim() == 4 && images.size(0) > 0 && images.size(1) == spec_.input.channels && images.size(2) > 0 &&
             images.size(3) > 0 && images.size(2) % stride == 0 && images.size(3) % stride == 0,
@@ -209,6 +210,7 @@ std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bo
   std::vector<torch::Tensor> outputs(spec_.layers.size());
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
     outputs[i] = run_layer(i, outputs, input, training);
+    if (observe) observe(static_cast<int>(i), outputs[i]);
     // A map that nobody reads any more goes at once; autograd keeps what the backward pass needs.
     for (const int read : spec_.layers[i].inputs) {
       if (read != kNetworkInput && last_use_[static_cast<size_t>(read)] == i)

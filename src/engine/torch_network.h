@@ -9,6 +9,7 @@
 
 #include <torch/torch.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,9 @@ class TorchNetwork {
   // images: N,3,H,W in [0,1] on the device, any memory format. One float32 raw map a head, small objects first.
   // training: batch norm uses the batch's statistics and updates the running ones; parameters record gradients when
   // grad mode is on.
-  std::vector<torch::Tensor> forward(const torch::Tensor& images, bool training);
+  // observe: sees every layer's map.
+  using Observe = std::function<void(int layer, const torch::Tensor& map)>;
+  std::vector<torch::Tensor> forward(const torch::Tensor& images, bool training, const Observe& observe = nullptr);
 
   // In the order of param_slots(spec); running statistics included. float32 leaves, trainable ones require gradients.
   std::vector<torch::Tensor>& params() { return params_; }
