@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/dnnl_engine.h"
 #include "engine/reference.h"
 #include "engine/torch_engine.h"
 #include "image/letterbox.h"
@@ -33,14 +34,15 @@ std::vector<StepTime> Engine::profile(std::span<const Image>) { fail("the {} eng
 std::unique_ptr<Engine> Engine::share() const { fail("the {} engine cannot be shared between threads", name()); }
 
 std::vector<std::string> available_engines() {
-  if (have_torch()) return {"reference", "torch"};
-  return {"reference"};
+  if (have_torch()) return {"reference", "dnnl", "torch"};
+  return {"reference", "dnnl"};
 }
 
 std::unique_ptr<Engine> make_engine(const EngineOptions& options, const NetworkSpec& spec,
                                     std::shared_ptr<const Weights> weights) {
   check_weights(spec, *weights);
-  const std::string kind = options.kind != "auto" ? options.kind : have_torch() ? "torch" : "reference";
+  const std::string kind = options.kind != "auto" ? options.kind : options.device == "cpu" ? "dnnl" : "torch";
+  if (kind == "dnnl") return make_dnnl_engine(options, spec, std::move(weights));
   if (kind == "torch") return make_torch_engine(options, spec, std::move(weights));
   check(kind == "reference", "--engine {}: this build has {}", options.kind,
         fmt::format("auto, {}", fmt::join(available_engines(), ", ")));

@@ -14,6 +14,12 @@ struct FoldedNetwork {
   Weights weights;
 };
 
+// One convolution by itself: `slots` are its tensors in param_slots' order.
+struct FoldedConv {
+  Tensor bias, kernel;
+};
+FoldedConv fold_conv(const Conv& conv, const Tensor* slots, double epsilon);
+
 FoldedNetwork fold_batch_norm(const NetworkSpec& spec, const Weights& weights);
 
 }  // namespace yolov3

@@ -1,0 +1,11 @@
+# oneDNN as DNNL::dnnl. Debian's own dnnl-config.cmake asks for OpenCL, which the CPU does not need.
+find_path(DNNL_INCLUDE_DIR dnnl.hpp REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
+file(STRINGS ${DNNL_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h version REGEX "define DNNL_VERSION_(MAJOR|MINOR|PATCH) ")
+string(REGEX REPLACE "[^0-9;]*([0-9]+)" "\\1" version "${version}")
+string(REPLACE ";" "." DNNL_VERSION "${version}")
+if(NOT DNNL_VERSION VERSION_GREATER_EQUAL 2.6 OR NOT DNNL_VERSION VERSION_LESS 3)
+  message(FATAL_ERROR "oneDNN ${DNNL_VERSION} in ${DNNL_INCLUDE_DIR}: the engine is written for its v2 API, 2.6 or later 2.x")
+endif()
+add_library(DNNL::dnnl INTERFACE IMPORTED)
+set_target_properties(DNNL::dnnl PROPERTIES INTERFACE_LINK_LIBRARIES ${DNNL_LIBRARY})

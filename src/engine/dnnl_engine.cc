@@ -1,0 +1,187 @@
+#include "engine/dnnl_engine.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <list>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "engine/dnnl_program.h"
+
+namespace yolov3 {
+namespace {
+
+// OpenMP's thread count is the calling thread's: ours for a while, then its own again.
+class OpenMpThreads {
+ public:
+  explicit OpenMpThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
+  ~OpenMpThreads() { omp_set_num_threads(before_); }
+  OpenMpThreads(const OpenMpThreads&) = delete;
+  OpenMpThreads& operator=(const OpenMpThreads&) = delete;
+
+ private:
+  int before_;
+};
+
+class DnnlEngine final : public Engine {
+ public:
+  DnnlEngine(std::shared_ptr<DnnlModel> model, Plan plan, int threads)
+      : model_(std::move(model)), plan_(std::move(plan)), threads_(threads > 0 ? threads : available_cpus()) {}
+
+  std::vector<Tensor> forward(const Tensor& images) override {
+    const OpenMpThreads guard(threads_);
+    DnnlProgram& program = prepare(images);
+    program.run();
+    return copies(program.outputs());
+  }
+
+  std::vector<Tensor> forward_observed(const Tensor& images, const LayerObserver& observe) override {
+    const OpenMpThreads guard(threads_);
+    DnnlProgram& program = prepare(images);
+    program.run_observed(observe);
+    return copies(program.outputs());
+  }
+
+  std::vector<RawMap> forward_pictures(std::span<const Image> pictures) override {
+    const OpenMpThreads guard(threads_);
+    DnnlProgram& program = prepare(pictures);
+    program.run();
+    return program.outputs();
+  }
+
+  std::vector<StepTime> profile(std::span<const Image> pictures) override;
+
+  std::vector<std::string> describe() const override;
+
+  std::unique_ptr<Engine> share() const override { return std::make_unique<DnnlEngine>(model_, plan_, threads_); }
+
+  std::string name() const override {
+    std::string types;
+    for (const NumberType type : {NumberType::s8, NumberType::bf16, NumberType::f32}) {
+      const auto count = std::ranges::count(plan_.convolutions, type, &ConvChoice::type);
+      if (count > 0) types += (types.empty() ? "" : "+") + to_string(type);
+    }
+    return "dnnl " + (types.empty() ? "f32" : types);
+  }
+
+ private:
+  struct Program {
+    int64_t images, height, width;
+    std::unique_ptr<DnnlProgram> program;
+  };
+
+  DnnlProgram& prepare(const Tensor& images) {
+    check(images.shape().size() == 4 && images.dim(0) >= 1 && images.dim(1) == model_->spec().input.channels,
+          "the network takes images of shape (N,{},H,W), not {}", model_->spec().input.channels,
+          to_string(images.shape()));
+    DnnlProgram& program = program_for(images.dim(0), images.dim(2), images.dim(3));
+    planes_to_map(images.data(), program.input());
+    return program;
+  }
+
+  DnnlProgram& prepare(std::span<const Image> pictures) {
+    check(!pictures.empty(), "an engine was given no pictures");
+    check(model_->spec().input.channels == 3, "pictures have 3 channels, the network takes {}",
+          model_->spec().input.channels);
+    const int width = pictures[0].width, height = pictures[0].height;
+    for (const Image& picture : pictures) {
+      check(picture.width == width && picture.height == height,
+            "pictures of one batch have one size: {}x{} after {}x{}", picture.width, picture.height, width, height);
+    }
+    DnnlProgram& program = program_for(static_cast<int64_t>(pictures.size()), height, width);
+    pictures_to_map(pictures, program.input());
+    return program;
+  }
+
+  // Most recently used first; the least recently used one goes when there are too many.
+  DnnlProgram& program_for(int64_t images, int64_t height, int64_t width) {
+    const auto found = std::ranges::find_if(programs_, [&](const Program& p) {
+      return p.images == images && p.height == height && p.width == width;
+    });
+    if (found != programs_.end()) {
+      programs_.splice(programs_.begin(), programs_, found);
+      return *programs_.front().program;
+    }
+    NetworkSpec spec = model_->spec();
+    if (spec.input.height != height || spec.input.width != width) spec = with_input_size(std::move(spec), width, height);
+    auto program = std::make_unique<DnnlProgram>(model_, spec, images, plan_);
+    if (programs_.size() >= kKeptPrograms) programs_.pop_back();
+    programs_.push_front({images, height, width, std::move(program)});
+    fit_arena();
+    return *programs_.front().program;
+  }
+
+  // Grown, never shrunk while in use: the largest of the kept programs decides.
+  void fit_arena() {
+    int64_t needed = 0;
+    for (const Program& p : programs_) needed = std::max(needed, p.program->arena_bytes());
+    const int64_t floats = (needed + 3) / 4;
+    if (floats > arena_.size() || floats < arena_.size() / 2) arena_ = Tensor({floats});
+    for (const Program& p : programs_) p.program->place(reinterpret_cast<std::byte*>(arena_.data()));
+  }
+
+  static std::vector<Tensor> copies(const std::vector<RawMap>& maps) {
+    std::vector<Tensor> tensors;
+    for (const RawMap& map : maps) {
+      Tensor tensor({map.images, map.channels, map.height, map.width});
+      float* to = tensor.data();
+      for (int64_t n = 0; n < map.images; ++n) {
+        for (int64_t c = 0; c < map.channels; ++c) {
+          for (int64_t cell = 0; cell < map.cells(); ++cell) *to++ = map.at(n, c, cell);
+        }
+      }
+      tensors.push_back(std::move(tensor));
+    }
+    return tensors;
+  }
+
+  std::shared_ptr<DnnlModel> model_;
+  Plan plan_;
+  int threads_;
+  std::list<Program> programs_;
+  Tensor arena_;
+};
+
+std::vector<StepTime> DnnlEngine::profile(std::span<const Image> pictures) {
+  const OpenMpThreads guard(threads_);
+  DnnlProgram& program = prepare(pictures);
+  return program.run_timed();
+}
+
+std::vector<std::string> DnnlEngine::describe() const {
+  std::vector<std::string> lines;
+  for (const Program& p : programs_) {
+    lines.push_back(fmt::format("batch {} of {}x{}: maps {:.1f} MB in one arena of {:.1f} MB, packed weights {:.0f} MB",
+                                p.images, p.width, p.height, p.program->arena_bytes() * 1e-6, arena_.size() * 4e-6,
+                                p.program->packed_bytes() * 1e-6));
+  }
+  lines.push_back(write_plan(plan_));
+  return lines;
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_dnnl_engine(const Plan& plan, int threads, const NetworkSpec& spec,
+                                         std::shared_ptr<const Weights> weights,
+                                         std::shared_ptr<const Quantization> quantization) {
+  check(plan.convolutions.size() == conv_layers(spec).size(), "a plan of {} convolutions for a network of {}",
+        plan.convolutions.size(), conv_layers(spec).size());
+  lower(spec);  // refuses what has no heads before anything is packed
+  return std::make_unique<DnnlEngine>(std::make_shared<DnnlModel>(spec, std::move(weights), std::move(quantization)),
+                                      plan, threads);
+}
+
+std::unique_ptr<Engine> make_dnnl_engine(const EngineOptions& options, const NetworkSpec& spec,
+                                         std::shared_ptr<const Weights> weights) {
+  check(options.device == "cpu", "--device {}: the dnnl engine runs on the CPU; use --engine torch", options.device);
+  Plan plan = rule_plan(spec, options.precision, options.quantization.get());
+  return make_dnnl_engine(plan, options.threads, spec, std::move(weights), options.quantization);
+}
+
+std::string dnnl_description() {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
+}
+
+}  // namespace yolov3
