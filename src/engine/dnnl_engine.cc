@@ -7,7 +7,11 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
 #include "engine/dnnl_program.h"
+#include "engine/dnnl_tune.h"
+#include "engine/plan_cache.h"
 
 namespace yolov3 {
 namespace {
@@ -160,6 +164,35 @@ std::vector<std::string> DnnlEngine::describe() const {
   return lines;
 }
 
+std::optional<Plan> kept_plan(const std::filesystem::path& cache, const std::string& key, const NetworkSpec& spec) {
+  const std::optional<std::string> text = read_cached_plan(cache, key);
+  if (!text) return std::nullopt;
+  try {
+    return parse_plan(*text, spec);
+  } catch (const Error& error) {
+    log_warning("{}: the plan kept there is not used: {}", cache.string(), error.what());
+    return std::nullopt;
+  }
+}
+
+Plan choose_plan(const EngineOptions& options, const std::shared_ptr<DnnlModel>& model, const Plan& rule) {
+  if (options.plan == "rule") return rule;
+  if (options.plan != "auto" && options.plan != "tune") return parse_plan(read_file(options.plan, 1 << 20), model->spec());
+  const int threads = options.threads > 0 ? options.threads : available_cpus();
+  const std::filesystem::path cache = plan_cache_path();
+  const std::string key = plan_key(*model, options.precision, threads);
+  if (options.plan == "auto") {
+    if (const std::optional<Plan> kept = kept_plan(cache, key, model->spec())) return *kept;
+    // Which number type is fastest no rule knows for every CPU; which algorithm, it does.
+    if (options.precision != "auto" || !cpu_computes_bf16()) return rule;
+  }
+  log_info("measuring how this CPU runs the network fastest (once; kept in {})", cache.string());
+  const OpenMpThreads guard(threads);
+  Plan plan = tune_plan(model, options.precision);
+  write_cached_plan(cache, key, write_plan(plan));
+  return plan;
+}
+
 }  // namespace
 
 std::unique_ptr<Engine> make_dnnl_engine(const Plan& plan, int threads, const NetworkSpec& spec,
@@ -168,6 +201,7 @@ std::unique_ptr<Engine> make_dnnl_engine(const Plan& plan, int threads, const Ne
   check(plan.convolutions.size() == conv_layers(spec).size(), "a plan of {} convolutions for a network of {}",
         plan.convolutions.size(), conv_layers(spec).size());
   lower(spec);  // refuses what has no heads before anything is packed
+  check(weights != nullptr, "the dnnl engine was given no weights");
   return std::make_unique<DnnlEngine>(std::make_shared<DnnlModel>(spec, std::move(weights), std::move(quantization)),
                                       plan, threads);
 }
@@ -175,13 +209,23 @@ std::unique_ptr<Engine> make_dnnl_engine(const Plan& plan, int threads, const Ne
 std::unique_ptr<Engine> make_dnnl_engine(const EngineOptions& options, const NetworkSpec& spec,
                                          std::shared_ptr<const Weights> weights) {
   check(options.device == "cpu", "--device {}: the dnnl engine runs on the CPU; use --engine torch", options.device);
-  Plan plan = rule_plan(spec, options.precision, options.quantization.get());
-  return make_dnnl_engine(plan, options.threads, spec, std::move(weights), options.quantization);
+  check(weights != nullptr, "the dnnl engine was given no weights");
+  lower(spec);
+  const Plan rule = rule_plan(spec, options.precision, options.quantization.get());  // refuses what cannot be
+  auto model = std::make_shared<DnnlModel>(spec, std::move(weights), options.quantization);
+  Plan plan = choose_plan(options, model, rule);
+  return std::make_unique<DnnlEngine>(std::move(model), std::move(plan), options.threads);
+}
+
+DnnlMemory dnnl_memory(const NetworkSpec& spec, int64_t images, const std::string& precision) {
+  const Plan plan = rule_plan(spec, precision, nullptr);
+  const DnnlProgram program(std::make_shared<DnnlModel>(spec, nullptr, nullptr), spec, images, plan);
+  return {program.arena_bytes(), program.packed_bytes()};
 }
 
 std::string dnnl_description() {
   const dnnl_version_t* version = dnnl_version();
-  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
+  return fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
 }
 
 }  // namespace yolov3

@@ -23,6 +23,13 @@ std::unique_ptr<Engine> make_dnnl_engine(const Plan& plan, int threads, const Ne
                                          std::shared_ptr<const Weights> weights,
                                          std::shared_ptr<const Quantization> quantization = nullptr);
 
-std::string dnnl_description();  // version and the instruction set that it may use, for `info`
+// Bytes that a network takes, worked out without weights; plus the weights themselves, 4 bytes a parameter.
+struct DnnlMemory {
+  int64_t maps = 0;     // one arena: the maps that live at one time, and the primitives' own scratch
+  int64_t weights = 0;  // packed copies
+};
+DnnlMemory dnnl_memory(const NetworkSpec& spec, int64_t images, const std::string& precision);
+
+std::string dnnl_description();  // oneDNN's version, for `info`
 
 }  // namespace yolov3

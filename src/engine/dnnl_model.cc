@@ -34,8 +34,7 @@ DnnlModel::DnnlModel(const NetworkSpec& spec, std::shared_ptr<const Weights> wei
       quantization_(std::move(quantization)),
       engine_(dnnl::engine::kind::cpu, 0),
       first_slot_(spec.layers.size(), 0) {
-  check(weights_ != nullptr, "the dnnl engine was given no weights");
-  check_weights(spec_, *weights_);
+  if (weights_ != nullptr) check_weights(spec_, *weights_);
   if (quantization_ != nullptr) check_quantization(spec_, *quantization_);
   const std::vector<ParamSlot> slots = param_slots(spec_);
   for (size_t i = slots.size(); i-- > 0;) first_slot_[static_cast<size_t>(slots[i].layer)] = i;
@@ -57,8 +56,9 @@ std::shared_ptr<const PackedConv> DnnlModel::packed(int layer, const dnnl::memor
 std::vector<float> DnnlModel::filter_scales(int layer) {
   const std::scoped_lock lock(mutex_);
   std::vector<float>& scales = filter_scales_[layer];
+  const Conv& conv = std::get<Conv>(spec_.layers[static_cast<size_t>(layer)].op);
+  if (weights_ == nullptr) return std::vector<float>(static_cast<size_t>(conv.filters), 1.0f);
   if (scales.empty()) {
-    const Conv& conv = std::get<Conv>(spec_.layers[static_cast<size_t>(layer)].op);
     scales = scales_of(
         fold_conv(conv, &weights_->tensors[first_slot_[static_cast<size_t>(layer)]], spec_.bn_epsilon).kernel);
   }
@@ -67,6 +67,7 @@ std::vector<float> DnnlModel::filter_scales(int layer) {
 
 PackedConv DnnlModel::pack(int layer, const dnnl::memory::desc& form, float source_scale) {
   using dnnl::memory;
+  if (weights_ == nullptr) return {memory(form, engine_, nullptr), memory({}, engine_, nullptr)};
   const Conv& conv = std::get<Conv>(spec_.layers[static_cast<size_t>(layer)].op);
   FoldedConv folded =
       fold_conv(conv, &weights_->tensors[first_slot_[static_cast<size_t>(layer)]], spec_.bn_epsilon);

@@ -24,6 +24,7 @@ struct PackedConv {
 
 class DnnlModel {
  public:
+  // Without weights (null), packed copies have a form but no memory: enough to see what a program will take.
   // Errors: weights that do not fit; scales that do not fit.
   DnnlModel(const NetworkSpec& spec, std::shared_ptr<const Weights> weights,
             std::shared_ptr<const Quantization> quantization);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "engine/checked_engine.h"
 #include "engine/dnnl_engine.h"
 #include "engine/reference.h"
 #include "engine/torch_engine.h"
@@ -34,8 +35,8 @@ std::vector<StepTime> Engine::profile(std::span<const Image>) { fail("the {} eng
 std::unique_ptr<Engine> Engine::share() const { fail("the {} engine cannot be shared between threads", name()); }
 
 std::vector<std::string> available_engines() {
-  if (have_torch()) return {"reference", "dnnl", "torch"};
-  return {"reference", "dnnl"};
+  if (have_torch()) return {"reference", "dnnl", "torch", "checked"};
+  return {"reference", "dnnl", "checked"};
 }
 
 std::unique_ptr<Engine> make_engine(const EngineOptions& options, const NetworkSpec& spec,
@@ -43,6 +44,11 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const NetworkS
   check_weights(spec, *weights);
   const std::string kind = options.kind != "auto" ? options.kind : options.device == "cpu" ? "dnnl" : "torch";
   if (kind == "dnnl") return make_dnnl_engine(options, spec, std::move(weights));
+  if (kind == "checked") {
+    std::unique_ptr<Engine> fast = make_dnnl_engine(options, spec, weights);
+    return make_checked_engine(std::move(fast), make_reference_engine(spec, weights),
+                               precision_tolerance(options.precision, conv_layers(spec).size()));
+  }
   if (kind == "torch") return make_torch_engine(options, spec, std::move(weights));
   check(kind == "reference", "--engine {}: this build has {}", options.kind,
         fmt::format("auto, {}", fmt::join(available_engines(), ", ")));

@@ -1,0 +1,176 @@
+// Every engine and precision against the plain loops, over every kind of layer, odd shapes and batches. A new engine is
+// one line in precisions().
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "engine/checked_engine.h"
+#include "engine/dnnl_engine.h"
+#include "engine/engine.h"
+#include "engine/plan.h"
+#include "engine/test_networks.h"
+#include "engine/torch_engine.h"
+#include "net/models.h"
+
+namespace yolov3 {
+namespace {
+
+struct Contestant {
+  std::string kind, precision;
+};
+
+std::vector<Contestant> contestants() {
+  std::vector<Contestant> all{{"dnnl", "f32"}, {"dnnl", "int8"}};
+  if (cpu_computes_bf16()) all.push_back({"dnnl", "bf16"});
+  if (have_torch()) all.push_back({"torch", "f32"});
+  return all;
+}
+
+double norm(const Tensor& tensor) {
+  double sum = 0;
+  for (const float value : tensor.values()) sum += static_cast<double>(value) * value;
+  return std::sqrt(sum);
+}
+
+void expect_agree(const std::vector<Tensor>& got, const std::vector<Tensor>& want, double tolerance) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t h = 0; h < got.size(); ++h) {
+    ASSERT_EQ(got[h].shape(), want[h].shape());
+    Tensor difference = got[h];
+    int64_t worst = 0;
+    for (int64_t i = 0; i < difference.size(); ++i) {
+      difference[i] -= want[h][i];
+      if (!(std::abs(difference[i]) <= std::abs(difference[worst]))) worst = i;
+    }
+    EXPECT_GT(norm(want[h]), 0);
+    EXPECT_LE(norm(difference), tolerance * norm(want[h]))
+        << "head " << h << ": worst at " << worst << ": " << got[h][worst] << " for " << want[h][worst];
+  }
+}
+
+void expect_conformance(const NetworkSpec& spec, int64_t batch) {
+  const std::shared_ptr<const Weights> weights = lively_weights(spec);
+  const Tensor images = random_images(batch, spec.input.height, spec.input.width);
+  const std::vector<Tensor> want = make_reference_engine(spec, weights)->forward(images);
+  const auto scales = measured_scales(spec, weights, images);
+  for (const Contestant& c : contestants()) {
+    SCOPED_TRACE(c.kind + " " + c.precision + ", batch " + std::to_string(batch) + ", " +
+                 std::to_string(spec.input.width) + "x" + std::to_string(spec.input.height));
+    EngineOptions options{.kind = c.kind, .precision = c.precision, .threads = 2, .plan = "rule", .quantization = scales};
+    const std::vector<Tensor> got = make_engine(options, spec, weights)->forward(images);
+    expect_agree(got, want, precision_tolerance(c.precision, conv_layers(spec).size()));
+  }
+}
+
+class Conformance : public testing::TestWithParam<NamedCfg> {};
+
+TEST_P(Conformance, EveryEngineAgreesWithTheReference) {
+  for (const auto& [width, height] : {std::pair{32, 32}, std::pair{72, 40}}) {
+    for (const int64_t batch : {1, 2, 5}) expect_conformance(spec_of(GetParam().text, width, height), batch);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Conformance, testing::ValuesIn(kinds_of_networks()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(ConformanceOfModels, Tiny) { expect_conformance(yolov3_tiny({.classes = 4, .width = 96, .height = 64}), 3); }
+TEST(ConformanceOfModels, Spp) { expect_conformance(yolov3_spp({.classes = 2, .width = 64, .height = 96}), 1); }
+TEST(ConformanceOfModels, Full) { expect_conformance(yolov3({.classes = 3, .width = 160, .height = 96}), 2); }
+
+// A program for one shape must not disturb that of another, and old ones must come back unchanged.
+TEST(Dnnl, SizesAndBatchesInAnyOrder) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  const auto weights = lively_weights(spec);
+  const auto reference = make_reference_engine(spec, weights);
+  const auto engine = make_engine({.kind = "dnnl", .plan = "rule"}, spec, weights);
+  for (const auto& [n, h, w] : {std::tuple{1, 64, 64}, {2, 96, 64}, {1, 32, 32}, {3, 64, 64}, {1, 128, 96}, {1, 64, 64},
+                                {1, 160, 160}, {2, 96, 64}, {1, 32, 32}}) {
+    const Tensor images = random_images(n, h, w);
+    expect_agree(engine->forward(images), reference->forward(images), precision_tolerance("f32", 13));
+  }
+  EXPECT_EQ(engine->describe().size(), kKeptPrograms + 1) << "a line a program, and the plan";
+}
+
+TEST(Dnnl, PicturesAreTheSameAsPlanes) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 96, .height = 64});
+  const auto weights = lively_weights(spec);
+  const std::vector<Image> pictures = random_pictures(2, 64, 96);
+  Tensor planes({2, 3, 64, 96});
+  for (int64_t i = 0; i < planes.size(); ++i) {
+    const int64_t p = i % (64 * 96), c = i / (64 * 96) % 3, n = i / (3 * 64 * 96);
+    planes[i] = static_cast<float>(pictures[static_cast<size_t>(n)].rgb[static_cast<size_t>(3 * p + c)] / 255.0);
+  }
+  for (const Contestant& c : contestants()) {
+    SCOPED_TRACE(c.kind + " " + c.precision);
+    const auto scales = measured_scales(spec, weights, planes);
+    EngineOptions options{.kind = c.kind, .precision = c.precision, .plan = "rule", .quantization = scales};
+    const auto engine = make_engine(options, spec, weights);
+    const std::vector<Tensor> want = engine->forward(planes);
+    const std::vector<RawMap> got = engine->forward_pictures(pictures);
+    for (size_t h = 0; h < want.size(); ++h) {
+      ASSERT_EQ(got[h].images * got[h].channels * got[h].cells(), want[h].size());
+      for (int64_t i = 0; i < want[h].size(); ++i) {
+        const int64_t cells = got[h].cells(), channels = got[h].channels;
+        ASSERT_EQ(got[h].at(i / cells / channels, i / cells % channels, i % cells), want[h][i]);
+      }
+    }
+    EXPECT_THROW(engine->forward_pictures({}), Error);
+    std::vector<Image> unequal = pictures;
+    unequal[1] = Image(64, 64);
+    EXPECT_THROW(engine->forward_pictures(unequal), Error);
+  }
+}
+
+TEST(Dnnl, SharedEnginesGiveTheSameBits) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  const auto weights = lively_weights(spec);
+  const auto engine = make_engine({.kind = "dnnl", .threads = 1, .plan = "rule"}, spec, weights);
+  const auto other = engine->share();
+  const Tensor images = random_images(1, 64, 64);
+  EXPECT_EQ(engine->forward(images), other->forward(images));
+  EXPECT_EQ(engine->forward(images), make_engine({.kind = "dnnl", .threads = 1, .plan = "rule"}, spec, weights)->forward(images))
+      << "the same plan, weights and threads: the same bits";
+}
+
+TEST(Dnnl, RefusesWhatDoesNotFit) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  const auto weights = lively_weights(spec);
+  const auto engine = make_engine({.kind = "dnnl", .plan = "rule"}, spec, weights);
+  EXPECT_THROW(engine->forward(Tensor({1, 4, 64, 64})), Error);
+  EXPECT_THROW(engine->forward(Tensor({3, 64, 64})), Error);
+  EXPECT_THROW(engine->forward(Tensor({1, 3, 64, 60})), Error);
+  EXPECT_EQ(engine->forward(Tensor({1, 3, 64, 64})).size(), 2u) << "after errors it works as before";
+  EXPECT_THROW(make_engine({.kind = "dnnl", .device = "cuda"}, spec, weights), Error);
+  EXPECT_THROW(make_engine({.kind = "dnnl", .precision = "f16"}, spec, weights), Error);
+  EXPECT_THROW(make_engine({.kind = "dnnl", .precision = "int8"}, spec, weights), Error) << "no scales";
+  EXPECT_THROW(make_engine({.kind = "dnnl"}, spec, nullptr), Error);
+  EXPECT_THROW(make_engine({.kind = "dnnl"}, darknet53(64, 64), weights), Error);
+  if (!cpu_computes_bf16()) {
+    EXPECT_THROW(make_engine({.kind = "dnnl", .precision = "bf16"}, spec, weights), Error);
+  }
+}
+
+// The checked engine passes where both agree, and names the layer where one has other weights.
+TEST(Checked, NamesTheFirstLayerThatDiffers) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  const auto weights = lively_weights(spec);
+  const Tensor images = random_images(1, 64, 64);
+  EXPECT_EQ(make_engine({.kind = "checked", .plan = "rule"}, spec, weights)->forward(images).size(), 2u);
+  auto other = std::make_shared<Weights>(*weights);
+  const std::vector<ParamSlot> slots = param_slots(spec);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i].layer == 4) other->tensors[i][0] += 1;
+  }
+  const auto checked = make_checked_engine(make_engine({.kind = "dnnl", .plan = "rule"}, spec, other),
+                                           make_reference_engine(spec, weights), 1e-4);
+  try {
+    checked->forward(images);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_TRUE(std::string(error.what()).starts_with("the map of layer 4 differs first")) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace yolov3
