@@ -255,6 +255,8 @@ Calibration calibrate(const NetworkSpec& spec, const EngineFactory& make, const 
   check(!options.methods.empty() && options.images > 0 && options.scan_images > 0 && options.judge_batch > 0 &&
             options.pictures.batch > 0,
         "calibration needs a method, and at least one picture to observe, to scan and at once");
+  check(options.percentile > 0 && options.percentile <= 100, "a percentile of {}: expected over 0 and at most 100",
+        options.percentile);
   check(options.max_drop >= 0, "an allowed drop of {} points: expected 0 or more", options.max_drop);
   return Calibrator(spec, make, judge, options).run(train);
 }

@@ -202,6 +202,7 @@ TEST(Calibrate, OptionsOutOfRangeAreRefused) {
   refused([](CalibrateOptions& o) { o.images = 0; });
   refused([](CalibrateOptions& o) { o.scan_images = -1; });
   refused([](CalibrateOptions& o) { o.max_drop = -0.1; });
+  refused([](CalibrateOptions& o) { o.percentile = 0; });
 }
 
 }  // namespace

@@ -111,6 +111,13 @@ std::string to_string(ScaleMethod method) {
   return "";
 }
 
+ScaleMethod parse_scale_method(const std::string& text) {
+  for (const ScaleMethod method : {ScaleMethod::percentile, ScaleMethod::mse, ScaleMethod::entropy}) {
+    if (text == to_string(method)) return method;
+  }
+  fail("\"{}\" is no method to find scales: expected percentile, mse or entropy", text);
+}
+
 double squared_error(const Histogram& h, double threshold) {
   const double step = threshold / kSteps, width = h.bin_width();
   double sum = 0, before = 0;

@@ -19,6 +19,7 @@ enum class ScaleMethod {
   entropy,     // least Kullback-Leibler divergence between the map's distribution and its quantised one
 };
 std::string to_string(ScaleMethod method);
+ScaleMethod parse_scale_method(const std::string& text);
 
 struct ScaleOptions {
   ScaleMethod method = ScaleMethod::percentile;

@@ -187,6 +187,12 @@ TEST(Scales, ZerosAndNothing) {
   }
 }
 
+TEST(Scales, MethodsHaveNames) {
+  for (const char* name : {"percentile", "mse", "entropy"}) EXPECT_EQ(to_string(parse_scale_method(name)), name);
+  EXPECT_THROW(parse_scale_method("MSE"), Error);
+  EXPECT_THROW(parse_scale_method(""), Error);
+}
+
 // A skip whose convolution the engine has fused, and a join.
 NetworkSpec skip_and_join() {
   NetworkBuilder net({3, 32, 32});
