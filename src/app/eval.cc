@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "app/model_data.h"
 #include "app/open_detector.h"
 #include "app/options.h"
 #include "app/program.h"
@@ -14,8 +15,6 @@
 
 namespace yolov3 {
 namespace {
-
-constexpr size_t kListedDefects = 10;
 
 struct EvalCommand {
   DetectorChoice choice;
@@ -79,44 +78,10 @@ int judge_results(const EvalCommand& c) {
   return 0;
 }
 
-// The model's class k must be the data's class k, or every figure would be wrong without a word.
-void check_classes(const std::vector<std::string>& model, int model_classes, const std::vector<std::string>& data) {
-  if (static_cast<size_t>(model_classes) != data.size()) {
-    throw Error(fmt::format("the model has {} classes, the data set {}", model_classes, data.size()),
-                Error::Kind::usage);
-  }
-  for (size_t k = 0; k < model.size() && k < data.size(); ++k) {
-    if (model[k] == data[k]) continue;
-    throw Error(
-        fmt::format("class {} is \"{}\" in the model and \"{}\" in the data set; give the data set's names in the "
-                    "model's order, or with --names",
-                    k, model[k], data[k]),
-        Error::Kind::usage);
-  }
-}
-
-Dataset load_split(const EvalCommand& c) {
-  DefectReport defects;
-  const auto list_defects = [&] {
-    if (defects.defects.empty()) return;
-    log_line(fit_for_terminal(describe(defects, kListedDefects)));
-    if (defects.defects.size() <= kListedDefects) return;
-    log_line("  yolov3 data check --json FILE with the same --data, --names, --split and --bad-data lists them all");
-  };
-  try {
-    Dataset dataset = load_dataset(c.data, c.split, defects);
-    list_defects();
-    return dataset;
-  } catch (const Error&) {
-    list_defects();
-    throw;
-  }
-}
-
 int judge_model(const EvalCommand& c) {
-  const Dataset dataset = load_split(c);
+  const Dataset dataset = load_split(c.data, c.split);
   OpenDetector open = open_detector(c.choice);
-  check_classes(open.names, class_count(open.detector.spec()), dataset.names);
+  check_same_classes(open.names, class_count(open.detector.spec()), dataset.names);
   std::vector<CocoResult> results;
   const auto start = std::chrono::steady_clock::now();
   const Metrics metrics = evaluate(dataset, open.detector, c.evaluate, c.save_json.empty() ? nullptr : &results);

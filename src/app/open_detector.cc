@@ -39,18 +39,39 @@ void add_detector_options(Options& options, DetectorChoice& choice) {
            "what computes; auto = torch where it was built in; reference = plain loops, slow")
       .choices({"auto", "reference", "torch"});
   options.add("device", &choice.engine.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
-  options.add("precision", &choice.engine.precision,
-              "of the convolutions; auto = bf16 with the torch engine on a CPU that multiplies it, else f32")
-      .choices({"auto", "f32", "bf16"});
+  options
+      .add("precision", &choice.engine.precision,
+           "of the convolutions; auto = bf16 with the torch engine on a CPU that multiplies it, else f32; int8 runs by "
+           "the scales that yolov3 calibrate put into the model")
+      .choices({"auto", "f32", "bf16", "int8"});
   options.add("threads", &choice.engine.threads, "of the network; 0 = all").range(0, 4096);
 }
 
+namespace {
+
+// The engine as chosen, with the scales that the model brings along.
+EngineOptions engine_options(const DetectorChoice& choice, const Model& model) {
+  EngineOptions options = choice.engine;
+  if (model.quantization) options.quantization = std::make_shared<const Quantization>(*model.quantization);
+  if (options.precision == "int8" && !model.quantization) {
+    throw Error(
+        fmt::format("--precision int8: {} has no int8 scales; yolov3 calibrate --data D --weights {} finds them "
+                    "and puts them into it",
+                    choice.weights.string(), choice.weights.string()),
+        Error::Kind::usage);
+  }
+  return options;
+}
+
+}  // namespace
+
 OpenDetector open_detector(const DetectorChoice& choice) {
   Model model = load_model(choice.weights);
+  const EngineOptions options = engine_options(choice, model);
   NetworkSpec spec = std::move(model.spec);
   if (choice.imgsz.width > 0) spec = with_input_size(std::move(spec), choice.imgsz.width, choice.imgsz.height);
   auto weights = std::make_shared<const Weights>(std::move(model.weights));
-  std::unique_ptr<Engine> engine = make_engine(choice.engine, spec, std::move(weights));
+  std::unique_ptr<Engine> engine = make_engine(options, spec, std::move(weights));
   log_info("{}: {} classes, input {}x{}, engine {}", choice.weights.string(), class_count(spec), spec.input.width,
            spec.input.height, engine->name());
   return {Detector(spec, std::move(engine), choice.detect), std::move(model.names)};

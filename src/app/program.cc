@@ -33,6 +33,7 @@ const std::vector<Command>& commands() {
       {"train", {}, "annotated pictures in, a trained detector out", run_train},
       {"eval", {"val", "map"}, "how good a model is on a data set: mAP, precision, recall", run_eval},
       {"detect", {"predict"}, "find objects in pictures", run_detect},
+      {"calibrate", {}, "make a trained model run in int8, with a check of what that costs", run_calibrate},
       {"data", {}, "check a data set, or make the built-in one (data check, data synth)", run_data},
       {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},
   };

@@ -111,6 +111,7 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"train", "-h"},
                                                {"help", "val"},
                                                {"predict", "--help"},
+                                               {"calibrate", "--help"},
                                                {"data", "check", "--help"},
                                                {"data", "synth", "--help"},
                                                {"info", "--help"}}) {

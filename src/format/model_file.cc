@@ -1,6 +1,7 @@
 #include "format/model_file.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -16,6 +17,8 @@ namespace {
 
 constexpr int64_t kFormatVersion = 1;
 constexpr const char* kFactPrefix = "fact_";
+constexpr const char* kScales = "int8_scales";
+constexpr const char* kFloatLayers = "int8_float_layers";
 constexpr const char* kTensors = "training/tensors";
 constexpr const char* kValues = "training/values";
 
@@ -45,7 +48,22 @@ std::vector<int64_t> input_shape_list(const NetworkSpec& spec) {
   return {spec.input.channels, spec.input.height, spec.input.width};
 }
 
+// check_quantization() does not know the file.
+void check_quantization_of(const fs::path& path, const NetworkSpec& spec, const Quantization& quantization) {
+  try {
+    check_quantization(spec, quantization);
+  } catch (const Error& error) {
+    fail("{}: {}", path.string(), error.what());
+  }
+}
+
 // ---- writing
+
+void write_quantization(hdf5::File& file, const Quantization& quantization) {
+  const std::vector<int64_t> layers(quantization.float_layers.begin(), quantization.float_layers.end());
+  file.write_attribute("", kScales, Shape{static_cast<int64_t>(quantization.scales.size())}, quantization.scales);
+  file.write_attribute("", kFloatLayers, layers);
+}
 
 void write_description(hdf5::File& file, const Model& model) {
   file.write_attribute("", "format_version", kFormatVersion);
@@ -122,6 +140,19 @@ void check_layer_names(hdf5::File& file, const std::vector<KerasLayer>& layers, 
   }
 }
 
+std::optional<Quantization> read_quantization(hdf5::File& file, const NetworkSpec& spec, const fs::path& path) {
+  if (!file.has_attribute("", kScales) && !file.has_attribute("", kFloatLayers)) return std::nullopt;
+  Quantization quantization;
+  quantization.scales = file.read_floats_attribute("", kScales);
+  for (const int64_t layer : file.read_integers_attribute("", kFloatLayers)) {
+    check(layer >= 0 && layer <= std::numeric_limits<int>::max(), "{}: {}: {} is no layer", path.string(), kFloatLayers,
+          layer);
+    quantization.float_layers.push_back(static_cast<int>(layer));
+  }
+  check_quantization_of(path, spec, quantization);
+  return quantization;
+}
+
 // Every data set is looked at before the first tensor is made, so that a lying cfg costs no memory.
 void check_shapes(hdf5::File& file, const std::vector<KerasLayer>& layers, const std::vector<ParamSlot>& slots,
                   const fs::path& path) {
@@ -196,12 +227,14 @@ TrainingState read_training(hdf5::File& file, const fs::path& path) {
 void save_model(const fs::path& path, const Model& model, const TrainingState* state) {
   check_weights(model.spec, model.weights);
   check_names(model.spec, model.names, path);
+  if (model.quantization) check_quantization_of(path, model.spec, *model.quantization);
   AtomicFile output(path);
   const OpenFile opened = OpenFile::for_writing(output.temporary());
   uint64_t size = 0;
   {
     hdf5::File file = hdf5::File::create(opened.descriptor(), path);
     write_description(file, model);
+    if (model.quantization) write_quantization(file, *model.quantization);
     write_weights(file, model);
     if (state != nullptr) write_training(file, *state, path);
     size = file.close();
@@ -228,6 +261,7 @@ Model load_model(const fs::path& path, TrainingState* state) {
     if (!name.starts_with(kFactPrefix)) continue;
     model.facts[name.substr(std::string_view(kFactPrefix).size())] = file.read_text_attribute("", name);
   }
+  model.quantization = read_quantization(file, model.spec, path);
   model.weights = read_weights(file, model.spec, path);
   if (state != nullptr) *state = read_training(file, path);
   return model;

@@ -11,9 +11,11 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "net/quantization.h"
 #include "net/spec.h"
 #include "net/weights.h"
 
@@ -24,6 +26,7 @@ struct Model {
   Weights weights;
   std::vector<std::string> names;            // of the classes
   std::map<std::string, std::string> facts;  // "epoch", "mAP_0.5", "data", "program": free text for people
+  std::optional<Quantization> quantization;  // once it was calibrated; of exactly these weights
 };
 
 // What training needs to go on. Names may have '/' between parts, none empty or "."; values hold no zero byte.

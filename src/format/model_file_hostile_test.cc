@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <limits>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
@@ -30,7 +31,9 @@ class HostileFile : public ::testing::Test {
  protected:
   HostileFile() : path_(folder_ / "a.h5") {
     const TrainingState state = small_state();
-    save_model(path_, small_model(), &state);
+    Model model = small_model();
+    model.quantization = testing::small_quantization();
+    save_model(path_, model, &state);
     whole_ = read_file(path_);
   }
 
@@ -294,6 +297,57 @@ TEST_F(HostileFile, AttributesThatLie) {
                 set_attribute(file, "fact_epoch", type.id(), {}, &text);
               }),
               "fixed length");
+}
+
+TEST_F(HostileFile, Int8ScalesThatLie) {
+  using Floats = std::vector<float>;
+  using Layers = std::vector<int64_t>;
+  const Quantization good = testing::small_quantization();
+  const Layers good_layers(good.float_layers.begin(), good.float_layers.end());
+  const auto with = [&](const Floats& scales, const Layers& layers) {
+    return message_of_change([&](hid_t file) {
+      set_attribute(file, "int8_scales", H5T_IEEE_F32LE, {scales.size()}, scales.data());
+      set_attribute(file, "int8_float_layers", H5T_STD_I64LE, {layers.size()}, layers.data());
+    });
+  };
+  const auto with_scale = [&](size_t layer, float scale) {
+    Floats scales = good.scales;
+    scales[layer] = scale;
+    return with(scales, good_layers);
+  };
+  EXPECT_EQ(with(good.scales, good_layers), "");
+  EXPECT_SAYS(with(Floats(14, 1.0f), good_layers), "a.h5: int8 scales: 14 for a network of 15 layers");
+  EXPECT_SAYS(with(Floats(1000, 1.0f), good_layers), "1000 for a network of 15 layers");
+  EXPECT_SAYS(with_scale(1, std::numeric_limits<float>::quiet_NaN()), "a.h5: int8 scale of layer 1 is nan");
+  EXPECT_SAYS(with_scale(1, std::numeric_limits<float>::infinity()), "int8 scale of layer 1 is inf");
+  EXPECT_SAYS(with_scale(1, -0.25f), "int8 scale of layer 1 is -0.25");
+  EXPECT_SAYS(with_scale(1, 0), "int8 scale of layer 1 is 0");
+  EXPECT_SAYS(with_scale(4, 0.125f), "are joined");
+  EXPECT_SAYS(with(good.scales, {15}), "a.h5: int8: layer 15");
+  EXPECT_SAYS(with(good.scales, {7}), "no convolution");
+  EXPECT_SAYS(with(good.scales, {6, 0}), "out of order");
+  EXPECT_SAYS(with(good.scales, {-1}), "int8_float_layers: -1 is no layer");
+  EXPECT_SAYS(with(good.scales, {int64_t{1} << 32}), "4294967296 is no layer");  // 0 in 32 bits
+}
+
+TEST_F(HostileFile, Int8ScalesOfOtherTypesOrAlone) {
+  const std::vector<float> scales(15, 1.0f);
+  const std::vector<double> wide(15, 1e300);  // finite in double only
+  const auto without = [&](const std::vector<const char*>& names) {
+    return message_of_change([&](hid_t file) {
+      for (const char* name : names) H5Adelete(file, name);
+    });
+  };
+  EXPECT_EQ(without({"int8_scales", "int8_float_layers"}), "");
+  EXPECT_SAYS(without({"int8_scales"}), "int8_scales: expected this attribute");
+  EXPECT_SAYS(without({"int8_float_layers"}), "int8_float_layers: expected this attribute");
+  EXPECT_SAYS(message_of_change([&](hid_t file) { set_text(file, "int8_scales", "0.5"); }), "expected float values");
+  EXPECT_SAYS(
+      message_of_change([&](hid_t file) { set_attribute(file, "int8_scales", H5T_IEEE_F64LE, {15}, wide.data()); }),
+      "int8 scale of layer 0 is inf");
+  EXPECT_SAYS(message_of_change(
+                  [&](hid_t file) { set_attribute(file, "int8_float_layers", H5T_IEEE_F32LE, {1}, scales.data()); }),
+              "expected integers");
 }
 
 // A cfg that wants 100 MB of weights from a file of 100 KB: refused before anything is made.

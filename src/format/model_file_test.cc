@@ -26,6 +26,7 @@ void expect_same(const Model& a, const Model& b) {
   EXPECT_EQ(a.weights, b.weights);
   EXPECT_EQ(a.names, b.names);
   EXPECT_EQ(a.facts, b.facts);
+  EXPECT_EQ(a.quantization, b.quantization);
 }
 
 TEST(ModelFile, RoundTrip) {
@@ -48,6 +49,21 @@ TEST(ModelFile, RoundTripOfACheckpoint) {
   EXPECT_EQ(back.tensors, state.tensors);
   EXPECT_EQ(back.tensors.at("none").shape(), (Shape{0, 4}));
   expect_same(load_model(folder / "a.h5"), model);  // not asked for
+}
+
+TEST(ModelFile, RoundTripOfInt8Scales) {
+  const TemporaryFolder folder;
+  for (const std::vector<int>& layers : std::vector<std::vector<int>>{{}, {0}, {0, 6, 13}}) {
+    Model model = small_model();
+    model.quantization = testing::small_quantization();
+    model.quantization->float_layers = layers;
+    const TrainingState state = small_state();
+    save_model(folder / "a.h5", model, &state);
+    TrainingState back;
+    expect_same(load_model(folder / "a.h5", &back), model);
+    EXPECT_EQ(back.tensors, state.tensors);
+    EXPECT_EQ(back.values, state.values);
+  }
 }
 
 TEST(ModelFile, RoundTripOfTinyAndOfABackbone) {
@@ -106,6 +122,10 @@ TEST(ModelFile, RefusesToSaveWhatDoesNotFit) {
   model = small_model();
   model.weights.tensors[3] = Tensor({1});
   EXPECT_NE(message_of(model), "");
+  model = small_model();
+  model.quantization = testing::small_quantization();
+  model.quantization->scales.pop_back();
+  EXPECT_NE(message_of(model).find("a.h5: int8 scales: 14 for a network of 15 layers"), std::string::npos);
   model = small_model();
   model.facts["zero"] = std::string("a\0b", 3);
   EXPECT_NE(message_of(model).find("zero byte"), std::string::npos);
@@ -181,7 +201,9 @@ TEST(ModelFile, H5pyReadsItAsKerasDoes) {
   const std::string python = "/usr/bin/python3";
   if (testing::run(python + " -c 'import h5py, numpy'").status != 0) GTEST_SKIP() << "python3-h5py is not installed";
   const TemporaryFolder folder;
-  save_model(folder / "a.h5", small_model());
+  Model model = small_model();
+  model.quantization = testing::small_quantization();
+  save_model(folder / "a.h5", model);
   std::ofstream(folder / "read.py") << R"(
 import h5py, numpy as np, sys
 f = h5py.File(sys.argv[1], 'r')
@@ -207,6 +229,9 @@ assert list(f.attrs['input_shape']) == [3, 32, 64] and f.attrs['format_version']
 assert f.attrs['anchors'].tolist() == [[4, 5], [8, 9], [16, 17], [30, 31]]
 assert f.attrs['bn_epsilon'] == np.float32(1e-5)
 assert '[net]' in str(f.attrs['yolov3_cfg']) and str(f.attrs['fact_epoch'], 'utf8') == '7'
+scales = f.attrs['int8_scales']
+assert scales.dtype == np.float32 and scales.tolist() == [0.25] * 4 + [0.5] * 11, scales
+assert list(f.attrs['int8_float_layers']) == [0, 6, 13]
 print('read')
 )";
   const auto outcome = testing::run(python + " " + (folder / "read.py").string() + " " + (folder / "a.h5").string());

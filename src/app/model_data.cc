@@ -1,0 +1,50 @@
+#include "app/model_data.h"
+
+#include <fmt/format.h>
+
+#include "app/program.h"
+#include "base/error.h"
+#include "base/log.h"
+
+namespace yolov3 {
+namespace {
+
+constexpr size_t kListedDefects = 10;
+
+}  // namespace
+
+void check_same_classes(const std::vector<std::string>& model, int model_classes,
+                        const std::vector<std::string>& data) {
+  if (static_cast<size_t>(model_classes) != data.size()) {
+    throw Error(fmt::format("the model has {} classes, the data set {}", model_classes, data.size()),
+                Error::Kind::usage);
+  }
+  for (size_t k = 0; k < model.size() && k < data.size(); ++k) {
+    if (model[k] == data[k]) continue;
+    throw Error(
+        fmt::format("class {} is \"{}\" in the model and \"{}\" in the data set; give the data set's names in the "
+                    "model's order, or with --names",
+                    k, model[k], data[k]),
+        Error::Kind::usage);
+  }
+}
+
+Dataset load_split(const DataOptions& options, const std::string& split) {
+  DefectReport defects;
+  const auto list_defects = [&] {
+    if (defects.defects.empty()) return;
+    log_line(fit_for_terminal(describe(defects, kListedDefects)));
+    if (defects.defects.size() <= kListedDefects) return;
+    log_line("  yolov3 data check --json FILE with the same --data, --names, --split and --bad-data lists them all");
+  };
+  try {
+    Dataset dataset = load_dataset(options, split, defects);
+    list_defects();
+    return dataset;
+  } catch (const Error&) {
+    list_defects();
+    throw;
+  }
+}
+
+}  // namespace yolov3

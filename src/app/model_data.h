@@ -1,0 +1,18 @@
+// Data sets that a model is judged or calibrated on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/source.h"
+
+namespace yolov3 {
+
+// load_dataset() that lists the defects on stderr, also when it throws.
+Dataset load_split(const DataOptions& options, const std::string& split);
+
+// The model's class k must be the data's class k, or every figure would be wrong without a word.
+// Errors: Kind::usage, naming the first class that differs.
+void check_same_classes(const std::vector<std::string>& model, int model_classes, const std::vector<std::string>& data);
+
+}  // namespace yolov3
