@@ -1,17 +1,15 @@
 // yolov3 info
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <nlohmann/json.hpp>
 
 #include "app/options.h"
 #include "app/program.h"
-#include "base/cpu.h"
+#include "app/program_facts.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "engine/engine.h"
-#include "engine/torch_engine.h"
 #include "format/model_file.h"
 #include "net/cfg.h"
 #include "net/models.h"
@@ -30,21 +28,6 @@ struct InfoCommand {
 };
 
 std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
-
-Json program_facts() {
-  Json json;
-  json["version"] = YOLOV3_VERSION;
-  json["build"] = *YOLOV3_BUILD_TYPE != '\0' ? YOLOV3_BUILD_TYPE : "(no build type)";
-  json["compiler"] = "g++ " __VERSION__;
-  json["libraries"] = YOLOV3_LIBRARIES;
-  json["torch"] = torch_description();
-  json["engines"] = available_engines();
-  json["cpu"] = cpu_model_name();
-  json["cpu_features"] = to_string(cpu_features());
-  json["cpus"] = available_cpus();
-  json["threads"] = omp_get_max_threads();
-  return json;
-}
 
 std::string program_text(const Json& facts) {
   return fmt::format(

@@ -32,19 +32,6 @@ void append_little_endian(std::string& bytes, uint32_t value) {
   for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<char>(value >> shift));
 }
 
-// Reads exactly `size` bytes; fewer mean that the file shrank while it was read.
-void read_at(int descriptor, uint64_t offset, char* out, size_t size, const fs::path& path) {
-  while (size > 0) {
-    const ssize_t got = ::pread(descriptor, out, size, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    check(got >= 0, "{}: cannot read: {}", path.string(), std::strerror(errno));
-    check(got > 0, "{}: became shorter while it was read; is another program writing it?", path.string());
-    out += got;
-    offset += static_cast<uint64_t>(got);
-    size -= static_cast<size_t>(got);
-  }
-}
-
 uint32_t checksum_of(int descriptor, uint64_t size, const fs::path& path) {
   std::vector<char> chunk(kChunk);
   uint32_t crc = 0;
@@ -93,6 +80,18 @@ bool contains(int descriptor, uint64_t size, std::string_view word, const fs::pa
 }
 
 }  // namespace
+
+void read_at(int descriptor, uint64_t offset, char* out, size_t size, const fs::path& path) {
+  while (size > 0) {
+    const ssize_t got = ::pread(descriptor, out, size, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    check(got >= 0, "{}: cannot read: {}", path.string(), std::strerror(errno));
+    check(got > 0, "{}: became shorter while it was read; is another program writing it?", path.string());
+    out += got;
+    offset += static_cast<uint64_t>(got);
+    size -= static_cast<size_t>(got);
+  }
+}
 
 OpenFile::~OpenFile() { ::close(descriptor_); }
 

@@ -39,6 +39,9 @@ void seal(int descriptor, uint64_t size, const std::filesystem::path& path);
 // Errors: anything but a whole, sealed HDF5 file, saying what it is where that can be told.
 uint64_t verify_seal(int descriptor, const std::filesystem::path& path);
 
+// Reads exactly `size` bytes. Errors: the file ends before, because it shrank since its size was asked for.
+void read_at(int descriptor, uint64_t offset, char* out, size_t size, const std::filesystem::path& path);
+
 // What a file that is not HDF5 seems to be, from its first bytes: "an HTML page: ...". Empty = no idea.
 std::string describe_foreign(std::string_view head);
 

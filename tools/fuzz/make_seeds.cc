@@ -4,9 +4,11 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "format/darknet_weights.h"
 #include "format/model_file.h"
 #include "format/sealed_file.h"
 #include "image/save.h"
+#include "net/builder.h"
 #include "net/cfg.h"
 
 namespace fs = std::filesystem;
@@ -90,6 +92,14 @@ void put_model(const fs::path& path) {
   write_file(path, sealed.substr(0, sealed.size() - kSealSize));
 }
 
+// Of the network that the fuzzer has (fuzz_darknet_weights.cc): whole, and its first convolution alone.
+void put_darknet(const fs::path& folder) {
+  const NetworkSpec spec = NetworkBuilder({3, 8, 8}).conv(2, 1).conv(6, 1, 1, Activation::linear, false).build();
+  make_directories(folder);
+  save_darknet_weights(folder / "seed", spec, random_weights(spec), {.seen = 640});
+  save_darknet_weights(folder / "seed-backbone", spec, random_weights(spec), {.layers = 1});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -111,6 +121,7 @@ int main(int argc, char** argv) try {
   save_image(corpus / "fuzz_image/seed.png", picture());
   put(corpus / "fuzz_image/seed.ppm", "P6\n2 1\n255\nabcdef");
   put_model(corpus / "fuzz_model_file/seed.h5");
+  put_darknet(corpus / "fuzz_darknet_weights");
   return 0;
 } catch (const std::exception& error) {
   std::cerr << "make_seeds: " << error.what() << "\n";
