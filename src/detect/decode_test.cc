@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <vector>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -39,7 +40,7 @@ TEST(Decode, DenseEqualsTheNotes) {
               map.at(b, channel, y, x) = static_cast<float>(raw.values[static_cast<size_t>(from++)]);
       double worst = 0, largest = 0;
       for (int64_t b = 0; b < n; ++b) {
-        const Tensor rows = decode_dense(map, b, head);
+        const Tensor rows = decode_dense(view_of(map), b, head);
         ASSERT_EQ(rows.shape(), (Shape{gh * gw * a, c}));
         for (int64_t i = 0; i < rows.size(); ++i) {
           const double expected = want.values[static_cast<size_t>(b * rows.size() + i)];
@@ -59,7 +60,7 @@ class SmallMap : public ::testing::Test {
     for (int64_t y = 0; y < 2; ++y)
       for (int64_t x = 0; x < 3; ++x) map.at(0, 4, y, x) = -20;
   }
-  std::vector<Detection> decoded(const DecodeOptions& options) { return decode({map}, 0, {head}, options); }
+  std::vector<Detection> decoded(const DecodeOptions& options) { return decode(views_of({map}), 0, {head}, options); }
 
   Head head;
   Tensor map;
@@ -92,7 +93,7 @@ TEST_F(SmallMap, MultiLabelGivesEveryClassOverTheThreshold) {
 TEST_F(SmallMap, ScaleXyStretchesAroundTheCentre) {
   head.scale_xy = 1.05f;
   map.at(0, 0, 0, 0) = 40;
-  const Tensor rows = decode_dense(map, 0, head);
+  const Tensor rows = decode_dense(view_of(map), 0, head);
   EXPECT_NEAR(rows[0], 1.025f * 8, 1e-5f);
   EXPECT_NEAR(rows[1], 0.5f * 8, 1e-5f);
 }
@@ -115,15 +116,34 @@ TEST_F(SmallMap, NotANumberIsNoDetection) {
   EXPECT_TRUE(decoded({.score_threshold = 0, .multi_label = true}).empty());
 }
 
-// The tests on logits may only skip work, never change the answer: against a plain double loop.
+// How an engine may leave a map: the tensor's planes, or the channels of a cell together, with something between cells.
+struct Layouts {
+  explicit Layouts(const Tensor& map) : planes(view_of(map)), together(planes) {
+    together.channel_stride = 1;
+    together.cell_stride = planes.channels + 3;
+    together.image_stride = planes.cells() * together.cell_stride + 5;
+    memory.assign(static_cast<size_t>(planes.images * together.image_stride), NAN);
+    together.data = memory.data();
+    for (int64_t n = 0; n < planes.images; ++n)
+      for (int64_t c = 0; c < planes.channels; ++c)
+        for (int64_t cell = 0; cell < planes.cells(); ++cell)
+          memory[static_cast<size_t>(n * together.image_stride + cell * together.cell_stride + c)] =
+              planes.at(n, c, cell);
+  }
+  RawMap planes, together;
+  std::vector<float> memory;
+};
+
+// The tests on logits may only skip work, never change the answer: against a plain double loop, in either layout.
 TEST(Decode, EqualsThePlainRuleAtAnyThreshold) {
   Rng rng(3);
   const Head head = head_of(5, {{10, 13}, {16, 30}}, 7, 9, 8);
   Tensor map({2, 20, 7, 9});
   for (float& value : map.values()) value = static_cast<float>(rng.normal() * 4);
+  const Layouts layouts(map);
   for (const double threshold : {0.0, 0.001, 0.3, 0.9, 0.9999}) {
     for (const bool multi_label : {false, true}) {
-      std::map<int, int> want, got;  // detections of each class
+      std::map<int, int> want;  // detections of each class
       for (int64_t a = 0; a < 2; ++a)
         for (int64_t y = 0; y < 7; ++y)
           for (int64_t x = 0; x < 9; ++x) {
@@ -134,22 +154,47 @@ TEST(Decode, EqualsThePlainRuleAtAnyThreshold) {
               if ((multi_label || k == best) && prob(4) * prob(5 + k) > threshold) ++want[k];
             }
           }
-      for (const Detection& d : decode({map}, 1, {head}, {static_cast<float>(threshold), multi_label})) {
-        ++got[d.class_id];
+      for (const RawMap& view : {layouts.planes, layouts.together}) {
+        std::map<int, int> got;
+        for (const Detection& d : decode({&view, 1}, 1, {head}, {static_cast<float>(threshold), multi_label})) {
+          ++got[d.class_id];
+        }
+        EXPECT_EQ(got, want) << "threshold " << threshold << " multi_label " << multi_label << " channel stride "
+                             << view.channel_stride;
       }
-      EXPECT_EQ(got, want) << "threshold " << threshold << " multi_label " << multi_label;
+    }
+  }
+}
+
+// One class of one cell at a time, where the two layouts must find the same numbers.
+TEST(Decode, BoxByHandInEitherLayout) {
+  const Head head = head_of(2, {{16, 32}, {8, 8}}, 2, 3, 8);
+  Tensor map({2, 14, 2, 3});
+  for (float& value : map.values()) value = -20;
+  for (int64_t c = 7; c < 11; ++c) map.at(1, c, 1, 2) = 0;  // of the second anchor: centre (2.5, 1.5) cells, 8 x 8
+  map.at(1, 11, 1, 2) = std::log(3.0f);                     // objectness 0.75
+  map.at(1, 13, 1, 2) = std::log(4.0f);                     // class 1: 0.8
+  const Layouts layouts(map);
+  for (const RawMap& view : {layouts.planes, layouts.together}) {
+    EXPECT_TRUE(decode({&view, 1}, 0, {head}, {}).empty());
+    for (const bool multi_label : {false, true}) {
+      const std::vector<Detection> found = decode({&view, 1}, 1, {head}, {.multi_label = multi_label});
+      ASSERT_EQ(found.size(), 1u);
+      EXPECT_EQ(found[0].class_id, 1);
+      EXPECT_NEAR(found[0].score, 0.6f, 1e-6f);
+      EXPECT_EQ(found[0].box, (Box{16, 8, 24, 16}));
     }
   }
 }
 
 TEST(Decode, RefusesMapsOfAnotherShape) {
   const Head head = head_of(2, {{16, 32}}, 2, 3, 8);
-  EXPECT_THROW(decode({Tensor({1, 7, 3, 2})}, 0, {head}, {}), Error);
-  EXPECT_THROW(decode({Tensor({1, 8, 2, 3})}, 0, {head}, {}), Error);
-  EXPECT_THROW(decode({Tensor()}, 0, {head}, {}), Error);
-  EXPECT_THROW(decode({Tensor({1, 7, 2, 3})}, 1, {head}, {}), Error);
+  EXPECT_THROW(decode(views_of({Tensor({1, 7, 3, 2})}), 0, {head}, {}), Error);
+  EXPECT_THROW(decode(views_of({Tensor({1, 8, 2, 3})}), 0, {head}, {}), Error);
+  EXPECT_THROW(decode(views_of({Tensor()}), 0, {head}, {}), Error);
+  EXPECT_THROW(decode(views_of({Tensor({1, 7, 2, 3})}), 1, {head}, {}), Error);
   EXPECT_THROW(decode({}, 0, {head}, {}), Error);
-  EXPECT_THROW(decode({Tensor({1, 7, 2, 3})}, 0, {head}, {.score_threshold = 25}), Error);
+  EXPECT_THROW(decode(views_of({Tensor({1, 7, 2, 3})}), 0, {head}, {.score_threshold = 25}), Error);
 }
 
 }  // namespace

@@ -1,11 +1,21 @@
 #include "detect/detector.h"
 
+#include <chrono>
 #include <utility>
 
 #include "base/error.h"
 
 namespace yolov3 {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Adds the time since `start` to `total` and starts anew.
+void lap(Clock::time_point& start, double& total) {
+  const Clock::time_point now = Clock::now();
+  total += std::chrono::duration<double>(now - start).count();
+  start = now;
+}
 
 Letterbox letterbox_for(const LoadedImage& picture, const NetworkSpec& spec, bool letterbox) {
   const auto width = static_cast<int>(spec.input.width), height = static_cast<int>(spec.input.height);
@@ -16,58 +26,63 @@ Letterbox letterbox_for(const LoadedImage& picture, const NetworkSpec& spec, boo
 }  // namespace
 
 Detector::Detector(const NetworkSpec& spec, std::unique_ptr<Engine> engine, DetectOptions options)
-    : spec_(spec), heads_(yolov3::heads(spec)), engine_(std::move(engine)), options_(options) {
+    : spec_(spec), engine_(std::move(engine)), post_(yolov3::heads(spec), options) {
   check(engine_ != nullptr, "a detector needs an engine");
   check(spec_.input.channels == 3, "pictures have 3 channels, the network takes {}", spec_.input.channels);
 }
 
+Detector Detector::share() const { return {spec_, engine_->share(), options()}; }
+
 std::vector<Detection> Detector::detect(const LoadedImage& picture) {
-  return std::move(detect_batch({&picture, 1}).front());
+  std::vector<std::vector<Detection>> found;
+  detect_into({&picture, 1}, found);
+  return std::move(found.front());
 }
 
 std::vector<std::vector<Detection>> Detector::detect(const std::vector<LoadedImage>& pictures) {
-  return detect_batch(pictures);
+  std::vector<std::vector<Detection>> found;
+  detect_into(pictures, found);
+  return found;
 }
 
-std::vector<std::vector<Detection>> Detector::detect_batch(std::span<const LoadedImage> pictures) {
-  if (pictures.empty()) return {};
-  // 1. Letterbox every picture into one batch.
-  Tensor images({static_cast<int64_t>(pictures.size()), 3, spec_.input.height, spec_.input.width});
-  std::vector<Letterbox> letterboxes;
-  for (size_t i = 0; i < pictures.size(); ++i) {
-    letterboxes.push_back(letterbox_for(pictures[i], spec_, options_.letterbox));
-    planes_from_image(apply_letterbox(pictures[i].image, letterboxes[i]),
-                      images.data() + static_cast<int64_t>(i) * spec_.input.size());
-  }
+void Detector::detect_into(std::span<const LoadedImage> pictures, std::vector<std::vector<Detection>>& found) {
+  found.resize(pictures.size());
+  if (pictures.empty()) return;
+  Clock::time_point start = Clock::now();
+  // 1. Every picture into the network's input size.
+  letterbox_all(pictures);
+  lap(start, times_.letterbox);
   // 2. The network.
-  const std::vector<Tensor> raw_maps = engine_->forward(images);
+  const std::vector<RawMap> raw_maps = engine_->forward_pictures({inputs_.data(), pictures.size()});
+  lap(start, times_.network);
   // 3. Boxes of each picture.
-  std::vector<std::vector<Detection>> detections;
   for (size_t i = 0; i < pictures.size(); ++i) {
-    detections.push_back(detections_from_maps(raw_maps, static_cast<int64_t>(i), heads_, letterboxes[i],
-                                              pictures[i].full_width, pictures[i].full_height, options_));
+    found[i] = post_.run(raw_maps, static_cast<int64_t>(i), slots_[i].letterbox, pictures[i].full_width,
+                         pictures[i].full_height);
   }
-  return detections;
+  lap(start, times_.boxes);
+  times_.pictures += static_cast<int64_t>(pictures.size());
 }
 
-std::vector<Detection> detections_from_maps(const std::vector<Tensor>& raw_maps, int64_t image,
-                                            const std::vector<Head>& heads, const Letterbox& letterbox, int image_width,
-                                            int image_height, const DetectOptions& options) {
-  return detections_in_image(decode(raw_maps, image, heads, options.decode), letterbox, image_width, image_height,
-                             options.nms);
-}
-
-std::vector<Detection> detections_in_image(std::vector<Detection> candidates_net, const Letterbox& letterbox,
-                                           int image_width, int image_height, const NmsOptions& options) {
-  size_t used = 0;
-  for (const Detection& candidate : candidates_net) {
-    Detection found = candidate;
-    found.box = clip(image_from_net(letterbox, candidate.box), static_cast<float>(image_width),
-                     static_cast<float>(image_height));
-    if (found.box.area() > 0) candidates_net[used++] = found;  // false for not-a-number too
+// An exception may not leave a parallel loop: the first picture's that has one is thrown after it.
+void Detector::letterbox_all(std::span<const LoadedImage> pictures) {
+  const size_t count = pictures.size();
+  if (slots_.size() < count) slots_.resize(count);
+  if (inputs_.size() < count) inputs_.resize(count);
+#pragma omp parallel for schedule(dynamic) if (count > 1)
+  for (size_t i = 0; i < count; ++i) {
+    Slot& slot = slots_[i];
+    slot.error = nullptr;
+    try {
+      slot.letterbox = letterbox_for(pictures[i], spec_, options().letterbox);
+      apply_letterbox_into(pictures[i].image, slot.letterbox, slot.scratch, inputs_[i]);
+    } catch (...) {
+      slot.error = std::current_exception();
+    }
   }
-  candidates_net.resize(used);
-  return non_maximum_suppression(std::move(candidates_net), options);
+  for (size_t i = 0; i < count; ++i) {
+    if (slots_[i].error) std::rethrow_exception(slots_[i].error);
+  }
 }
 
 }  // namespace yolov3

@@ -34,7 +34,7 @@ struct RawPredictions {
   std::vector<Tensor> maps;
 };
 
-TEST(DetectionsFromMaps, EqualTheReference) {
+TEST(PostProcessor, EqualsTheReference) {
   for (int k = 0; k < 3; ++k) {
     SCOPED_TRACE(k);
     const std::string group = "post/" + std::to_string(k);
@@ -46,8 +46,9 @@ TEST(DetectionsFromMaps, EqualTheReference) {
     options.nms.iou_threshold = static_cast<float>(number("iou_threshold"));
     const RawPredictions raw(golden_array(group + "/pred"));
 
-    std::vector<Detection> got = detections_from_maps(
-        raw.maps, 0, raw.heads, make_letterbox(width, height, size, size), width, height, options);
+    PostProcessor post(raw.heads, options);
+    std::vector<Detection> got =
+        post.run(views_of(raw.maps), 0, make_letterbox(width, height, size, size), width, height);
     EXPECT_TRUE(std::is_sorted(got.begin(), got.end(), [](auto& a, auto& b) { return a.score > b.score; }));
     std::stable_sort(got.begin(), got.end(), [](auto& a, auto& b) { return a.class_id < b.class_id; });
 
@@ -68,12 +69,13 @@ TEST(DetectionsFromMaps, EqualTheReference) {
   }
 }
 
-TEST(DetectionsInImage, ClipsMapsBackAndLeavesOutWhatIsEmpty) {
+TEST(PostProcessor, ClipsMapsBackAndLeavesOutWhatIsEmpty) {
   const Letterbox letterbox = make_letterbox(200, 100, 100, 100);  // scale 0.5, 25 rows of pad above
-  const std::vector<Detection> found = detections_in_image(
-      {{{10, 30, 20, 45}, 0, 0.5f}, {{-5, 0, 20, 60}, 1, 0.9f}, {{10, 0, 20, 20}, 2, 0.8f}, {{NAN, 0, 20, 60}, 3, 1}},
-      letterbox, 200, 100, {});
-  EXPECT_EQ(found, (std::vector<Detection>{{{0, 0, 40, 70}, 1, 0.9f}, {{20, 10, 40, 40}, 0, 0.5f}}));
+  const std::vector<Detection> candidates_net = {
+      {{10, 30, 20, 45}, 0, 0.5f}, {{-5, 0, 20, 60}, 1, 0.9f}, {{10, 0, 20, 20}, 2, 0.8f}, {{NAN, 0, 20, 60}, 3, 1}};
+  PostProcessor post({}, {});
+  EXPECT_EQ(post.run(candidates_net, letterbox, 200, 100),
+            (std::vector<Detection>{{{0, 0, 40, 70}, 1, 0.9f}, {{20, 10, 40, 40}, 0, 0.5f}}));
 }
 
 // One 1x1 convolution and a head over 2x2 cells of 32 pixels.
@@ -107,6 +109,7 @@ class WhiteFinder : public Engine {
     maps.push_back(std::move(map));
     return maps;
   }
+  std::unique_ptr<Engine> share() const override { return std::make_unique<WhiteFinder>(); }
   std::string name() const override { return "white finder"; }
   int calls = 0;
 };
@@ -149,6 +152,43 @@ TEST(Detector, StretchedPictures) {
 TEST(Detector, ReducedDecodesGiveBoxesOfTheFullPicture) {
   Detector detector(tiny_spec(), std::make_unique<WhiteFinder>(), {});
   EXPECT_EQ(detector.detect({Image(128, 128, 255), 1024, 1024}), detector.detect(picture(1024, 1024, 255)));
+}
+
+// Batches of other sizes, and pictures with other pads, over the memory of those before.
+TEST(Detector, WhatItKeepsBetweenCallsIsNotSeen) {
+  Detector detector(tiny_spec(), std::make_unique<WhiteFinder>(), {});
+  const std::vector<LoadedImage> pictures = {picture(128, 64, 255), picture(64, 64, 255), picture(64, 128, 0),
+                                             picture(10, 200, 255)};
+  const std::vector<size_t> objects = {2, 4, 0, 0};  // cells whose middle is in the picture; 10 x 200 is 3 pixels wide
+  std::vector<std::vector<Detection>> found;
+  for (const size_t first : {0u, 2u, 1u, 3u}) {
+    detector.detect_into(std::span(pictures).subspan(first), found);
+    ASSERT_EQ(found.size(), pictures.size() - first);
+    for (size_t i = first; i < pictures.size(); ++i)
+      EXPECT_EQ(found[i - first].size(), objects[i]) << first << " " << i;
+  }
+  EXPECT_EQ(detector.times().pictures, 4 + 2 + 3 + 1);
+  EXPECT_GT(detector.times().letterbox, 0);
+  EXPECT_GT(detector.times().network, 0);
+  EXPECT_GT(detector.times().boxes, 0);
+  detector.reset_times();
+  EXPECT_EQ(detector.times().pictures, 0);
+}
+
+TEST(Detector, ABadPictureOfABatchIsAnError) {
+  Detector detector(tiny_spec(), std::make_unique<WhiteFinder>(), {});
+  EXPECT_THROW(detector.detect({picture(64, 64, 255), {Image(), 64, 64}, picture(64, 64, 0)}), Error);
+  EXPECT_EQ(detector.detect(picture(64, 64, 255)).size(), 4u) << "it goes on afterwards";
+}
+
+TEST(Detector, SharedOnesFindTheSame) {
+  DetectOptions options;
+  options.letterbox = false;
+  Detector detector(tiny_spec(), std::make_unique<WhiteFinder>(), options);
+  Detector other = detector.share();
+  EXPECT_NE(&other.engine(), &detector.engine());
+  EXPECT_EQ(other.detect(picture(128, 64, 255)), detector.detect(picture(128, 64, 255)));
+  EXPECT_EQ(other.detect(picture(128, 64, 255)).size(), 4u);
 }
 
 TEST(Detector, NeedsAnEngine) { EXPECT_THROW(Detector(tiny_spec(), nullptr, {}), Error); }

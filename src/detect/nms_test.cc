@@ -88,9 +88,27 @@ TEST(Nms, ThirtyThousandApartInOneClassAreFast) {
   EXPECT_EQ(non_maximum_suppression(many, {.max_detections = 0, .max_candidates = 10000}).size(), 10000u);
 }
 
+// What one picture leaves behind must not be seen in the next: fewer candidates, other classes, all classes as one.
+TEST(Nms, PicturesDoNotSeeEachOther) {
+  const Detection a{{0, 0, 10, 10}, 7, 0.9f}, b{{0, 0, 10, 9}, 7, 0.8f}, c{{0, 0, 10, 10}, 0, 0.7f},
+      d{{50, 0, 60, 10}, 3, 0.6f};
+  Nms nms;
+  std::vector<Detection> kept;
+  const auto expect = [&](const std::vector<Detection>& candidates, bool agnostic, const std::vector<Detection>& want) {
+    nms.run(candidates, {.agnostic = agnostic}, kept);
+    EXPECT_EQ(kept, want);
+  };
+  expect({a, b, c, d}, false, {a, c, d});
+  expect({b, c}, false, {b, c});
+  expect({d, c, b}, true, {b, d});
+  expect({}, false, {});
+  expect({c, d, a}, false, {a, c, d});
+}
+
 TEST(Nms, DegenerateInputIsHarmless) {
   const Detection nan_score{{0, 0, 1, 1}, 0, NAN}, empty{{3, 3, 3, 3}, 0, 0.5f};
   EXPECT_EQ(non_maximum_suppression({nan_score, empty, empty}, {}).size(), 2u);
+  EXPECT_THROW(non_maximum_suppression({{{0, 0, 1, 1}, -1, 0.5f}}, {}), Error);
   EXPECT_THROW(non_maximum_suppression({}, {.iou_threshold = 45}), Error);
   EXPECT_THROW(non_maximum_suppression({}, {.max_detections = -1}), Error);
   EXPECT_THROW(non_maximum_suppression({}, {.max_candidates = 0}), Error);

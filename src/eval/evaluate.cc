@@ -49,13 +49,13 @@ Metrics evaluate(const Dataset& dataset, Detector& detector, const EvaluateOptio
   loader.start_epoch(0);
   while (const std::optional<Batch> batch = loader.next()) {
     const std::vector<Tensor> raw_maps = detector.engine().forward(batch->images);
+    const std::vector<RawMap> views = views_of(raw_maps);
     for (size_t i = 0; i < batch->examples.size(); ++i) {
       // The truth as the data set has it, in the picture's pixels: the batch's boxes are clipped and filtered.
       const Example& example = dataset.examples[static_cast<size_t>(batch->examples[i])];
       const auto [width, height] = batch->image_sizes[i];
-      const std::vector<Detection> detections =
-          detections_from_maps(raw_maps, static_cast<int64_t>(i), detector.heads(), batch->letterboxes[i], width,
-                               height, detector.options());
+      const std::vector<Detection>& detections =
+          detector.post_processor().run(views, static_cast<int64_t>(i), batch->letterboxes[i], width, height);
       evaluator.add(example.objects, detections);
       if (results != nullptr) append_results(dataset, example, detections, *results);
       progress.update(++done);

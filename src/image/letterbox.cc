@@ -27,16 +27,13 @@ void check_sides(int image_width, int image_height, int net_width, int net_heigh
         net_height);
 }
 
-// Bilinear in fixed point, so that every CPU gives the same bytes. A sample lies between source pixels `first` and
-// `second`; weights sum to 1 << kBits.
+// Bilinear in fixed point, so that every CPU gives the same bytes; the weights of a tap sum to 1 << kBits.
 constexpr int kBits = 11;
 
-struct Tap {
-  int first, second, weight_first, weight_second;
-};
+using Tap = LetterboxScratch::Tap;
 
-std::vector<Tap> make_taps(int source, int target) {
-  std::vector<Tap> taps(static_cast<size_t>(target));
+void make_taps(int source, int target, std::vector<Tap>& taps) {
+  taps.resize(static_cast<size_t>(target));
   const double step = static_cast<double>(source) / target;
   for (int i = 0; i < target; ++i) {
     const double at = std::clamp((i + 0.5) * step - 0.5, 0.0, source - 1.0);  // half-pixel centres, edges repeated
@@ -44,7 +41,6 @@ std::vector<Tap> make_taps(int source, int target) {
     const int second = static_cast<int>(std::lround((at - first) * (1 << kBits)));
     taps[static_cast<size_t>(i)] = {first, std::min(first + 1, source - 1), (1 << kBits) - second, second};
   }
-  return taps;
 }
 
 // Writes one value more than it means to: `out` has 3 * taps + 1 of them.
@@ -111,15 +107,16 @@ Split choose_split() { return split_plain; }
 #endif
 
 // Into a window of `out` whose top left pixel is (x0, y0).
-void resize_into(const Image& image, Image& out, int x0, int y0, int width, int height) {
-  const std::vector<Tap> columns = make_taps(image.width, width), rows = make_taps(image.height, height);
+void resize_into(const Image& image, LetterboxScratch& scratch, Image& out, int x0, int y0, int width, int height) {
+  make_taps(image.width, width, scratch.columns);
+  make_taps(image.height, height, scratch.rows);
   const size_t count = 3 * static_cast<size_t>(width);
-  std::vector<int32_t> buffer(2 * (count + 1));
-  int32_t* lines[2] = {buffer.data(), buffer.data() + count + 1};
+  scratch.lines.resize(2 * (count + 1));
+  int32_t* lines[2] = {scratch.lines.data(), scratch.lines.data() + count + 1};
   int held[2] = {-1, -1};  // which source row each line holds
   const BlendRows blend_rows = choose_blend_rows();
   for (int y = 0; y < height; ++y) {
-    const Tap& tap = rows[static_cast<size_t>(y)];
+    const Tap& tap = scratch.rows[static_cast<size_t>(y)];
     if (held[1] == tap.first) {  // going down: the lower line becomes the upper one
       std::swap(lines[0], lines[1]);
       std::swap(held[0], held[1]);
@@ -127,11 +124,24 @@ void resize_into(const Image& image, Image& out, int x0, int y0, int width, int 
     const int wanted[2] = {tap.first, tap.second};
     for (int k = 0; k < 2; ++k) {
       if (held[k] == wanted[k]) continue;
-      blend_columns(image.pixel(0, wanted[k]), image.width, columns, lines[k]);
+      blend_columns(image.pixel(0, wanted[k]), image.width, scratch.columns, lines[k]);
       held[k] = wanted[k];
     }
     blend_rows(lines[0], lines[1], tap.weight_first, tap.weight_second, out.pixel(x0, y0 + y), count);
   }
+}
+
+// What the window leaves free: above and below it, left and right of it.
+void fill_pads(const Letterbox& l, Image& out) {
+  const auto grey = [](uint8_t* from, uint8_t* to) { std::fill(from, to, kPadGrey); };
+  uint8_t *begin = out.rgb.data(), *end = begin + out.rgb.size();
+  const int bottom = l.pad_y + l.resized_height, right = l.pad_x + l.resized_width;
+  grey(begin, out.pixel(0, l.pad_y));
+  for (int y = l.pad_y; y < bottom; ++y) {
+    grey(out.pixel(0, y), out.pixel(l.pad_x, y));
+    grey(out.pixel(right, y), out.pixel(0, y + 1));
+  }
+  grey(out.pixel(0, bottom), end);
 }
 
 }  // namespace
@@ -171,16 +181,26 @@ Box image_from_net(const Letterbox& l, const Box& b) {
 }
 
 Image apply_letterbox(const Image& image, const Letterbox& letterbox) {
+  LetterboxScratch scratch;
+  Image out;
+  apply_letterbox_into(image, letterbox, scratch, out);
+  return out;
+}
+
+void apply_letterbox_into(const Image& image, const Letterbox& letterbox, LetterboxScratch& scratch, Image& out) {
   check(!image.empty(), "cannot letterbox an empty picture");
-  Image out(letterbox.net_width, letterbox.net_height, kPadGrey);
+  out.width = letterbox.net_width;
+  out.height = letterbox.net_height;
+  out.rgb.resize(static_cast<size_t>(out.width) * static_cast<size_t>(out.height) * 3);
+  fill_pads(letterbox, out);
   if (image.width == letterbox.resized_width && image.height == letterbox.resized_height) {
     for (int y = 0; y < image.height; ++y)
       std::memcpy(out.pixel(letterbox.pad_x, letterbox.pad_y + y), image.pixel(0, y),
                   3 * static_cast<size_t>(image.width));
   } else {
-    resize_into(image, out, letterbox.pad_x, letterbox.pad_y, letterbox.resized_width, letterbox.resized_height);
+    resize_into(image, scratch, out, letterbox.pad_x, letterbox.pad_y, letterbox.resized_width,
+                letterbox.resized_height);
   }
-  return out;
 }
 
 void planes_from_image(const Image& image, float* planes) {

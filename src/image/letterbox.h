@@ -6,6 +6,9 @@
 // Source: the notes' image_preporcess without its rounding (defects D4 and D23).
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "base/box.h"
 #include "image/image.h"
 
@@ -28,6 +31,18 @@ Box image_from_net(const Letterbox& letterbox, const Box& box_net);
 
 // The picture inside its grey frame. `image` may be a reduced decode of the picture that the letterbox was made for.
 Image apply_letterbox(const Image& image, const Letterbox& letterbox);
+
+// What apply_letterbox_into() works with: kept from picture to picture, it allocates nothing once it has grown.
+struct LetterboxScratch {
+  struct Tap {  // a sample lies between the source pixels `first` and `second`
+    int first, second, weight_first, weight_second;
+  };
+  std::vector<Tap> columns, rows;
+  std::vector<int32_t> lines;
+};
+
+// The same into `out`, whose memory is reused. Threads: any, each with a scratch and an `out` of its own.
+void apply_letterbox_into(const Image& image, const Letterbox& letterbox, LetterboxScratch& scratch, Image& out);
 
 // Writes (3,H,W) planes of float RGB in [0,1].
 void planes_from_image(const Image& image, float* planes);

@@ -147,6 +147,28 @@ TEST(Letterbox, ReducedDecodeFillsTheSameWindow) {
   EXPECT_THROW(apply_letterbox(Image(), box), Error);
 }
 
+// Wide, tall, stretched and of the input's own size, each over what the one before left behind.
+TEST(Letterbox, AReusedPictureKeepsNothingOfTheOneBefore) {
+  LetterboxScratch scratch;
+  Image reused;
+  const auto both = [&](const Image& image, const Letterbox& box) {
+    apply_letterbox_into(image, box, scratch, reused);
+    EXPECT_EQ(reused, apply_letterbox(image, box)) << image.width << "x" << image.height;
+    for (int y = 0; y < box.net_height; ++y)
+      for (int x = 0; x < box.net_width; ++x) {
+        const bool inside =
+            x >= box.pad_x && x < box.pad_x + box.resized_width && y >= box.pad_y && y < box.pad_y + box.resized_height;
+        ASSERT_EQ(reused.pixel(x, y)[1], inside ? image.rgb[1] : kPadGrey) << x << "," << y;
+      }
+  };
+  both(Image(200, 50, 1), make_letterbox(200, 50, 64, 96));
+  both(Image(50, 201, 2), make_letterbox(50, 201, 64, 96));
+  both(Image(64, 96, 3), make_letterbox(64, 96, 64, 96));
+  both(Image(64, 33, 4), make_letterbox(64, 33, 64, 96));
+  both(Image(200, 50, 5), make_stretch(200, 50, 64, 96));
+  both(Image(64, 32, 6), make_letterbox(64, 32, 32, 32));
+}
+
 TEST(Letterbox, Planes) {
   Image image(7, 3);
   for (size_t i = 0; i < image.rgb.size(); ++i) image.rgb[i] = static_cast<uint8_t>(i * 4 + 1);

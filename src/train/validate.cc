@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "data/loader.h"
-#include "detect/detector.h"
+#include "detect/post_process.h"
 #include "eval/evaluate.h"
 #include "net/fold.h"
 #include "train/loss.h"
@@ -29,14 +29,14 @@ LoaderOptions validation_loader(const TrainOptions& options) {
   return loader;
 }
 
-void save_pictures(const std::filesystem::path& folder, const Batch& batch, const std::vector<Tensor>& maps,
+void save_pictures(const std::filesystem::path& folder, const Batch& batch, const std::vector<RawMap>& maps,
                    const std::vector<Head>& heads, const std::vector<std::string>& names) {
-  const DetectOptions options{.decode = {.score_threshold = kPictureScore}, .nms = {}};
+  PostProcessor post(heads, {.decode = {.score_threshold = kPictureScore}, .nms = {}});
   std::vector<std::vector<Detection>> detections;
   const int width = static_cast<int>(batch.images.dim(3)), height = static_cast<int>(batch.images.dim(2));
   const Letterbox identity = make_stretch(width, height, width, height);
   for (int64_t n = 0; n < batch.images.dim(0); ++n) {
-    detections.push_back(detections_from_maps(maps, n, heads, identity, width, height, options));
+    detections.push_back(post.run(maps, n, identity, width, height));
   }
   save_batch_picture(folder / "val_batch0_labels.jpg", batch, names);
   save_batch_picture(folder / "val_batch0_pred.jpg", batch, detections, names);
@@ -51,7 +51,7 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
   const auto [spec, weights] = fold_batch_norm(sized, network.weights());
   TorchNetwork folded(spec, weights, network.device(), bf16);
   const std::vector<Head> net_heads = heads(spec);
-  const DetectOptions detect = metrics_detect_options();
+  PostProcessor post(net_heads, metrics_detect_options());
 
   Loader loader(dataset, validation_loader(options));
   loader.start_epoch(0);
@@ -71,15 +71,15 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
 
     std::vector<Tensor> maps;
     for (const torch::Tensor& map : raw) maps.push_back(tensor_from_torch(map));
+    const std::vector<RawMap> views = views_of(maps);
     for (size_t n = 0; n < batch->examples.size(); ++n) {
       const auto [width, height] = batch->image_sizes[n];
-      evaluator.add(
-          dataset.examples[static_cast<size_t>(batch->examples[n])].objects,
-          detections_from_maps(maps, static_cast<int64_t>(n), net_heads, batch->letterboxes[n], width, height, detect));
+      evaluator.add(dataset.examples[static_cast<size_t>(batch->examples[n])].objects,
+                    post.run(views, static_cast<int64_t>(n), batch->letterboxes[n], width, height));
     }
     if (seen == 0 && !pictures.empty()) {
       try {
-        save_pictures(pictures, *batch, maps, net_heads, dataset.names);
+        save_pictures(pictures, *batch, views, net_heads, dataset.names);
       } catch (const std::exception& error) {  // a full disk is no reason to lose the figures
         log_warning("the pictures of the validation could not be written: {}", error.what());
       }
