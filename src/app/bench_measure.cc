@@ -26,21 +26,6 @@ void timed(std::vector<double>& ms, const Action& action) {
   ms.push_back(1e3 * seconds_since(start));
 }
 
-// What the engine has handed out, for decode() to read: outside the timed part.
-std::vector<Tensor> copies_of(const std::vector<RawMap>& maps) {
-  std::vector<Tensor> copies;
-  for (const RawMap& map : maps) {
-    Tensor& copy = copies.emplace_back(Shape{map.images, map.channels, map.height, map.width});
-    int64_t i = 0;
-    for (int64_t n = 0; n < map.images; ++n) {
-      for (int64_t ch = 0; ch < map.channels; ++ch) {
-        for (int64_t cell = 0; cell < map.cells(); ++cell) copy[i++] = map.at(n, ch, cell);
-      }
-    }
-  }
-  return copies;
-}
-
 // One round through the stages; keeps what each hands to the next.
 class Round {
  public:
@@ -53,8 +38,7 @@ class Round {
     timed(letterbox_, [&] { letterbox(); });
     std::vector<RawMap> maps;
     timed(network_, [&] { maps = detector_.engine().forward_pictures(inputs_); });
-    const std::vector<Tensor> kept = copies_of(maps);
-    timed(boxes_, [&] { boxes(kept); });
+    timed(boxes_, [&] { boxes(maps); });
     timed(end_to_end_, [&] {
       decode();
       detector_.detect(pictures_);
@@ -88,12 +72,13 @@ class Round {
     }
   }
 
-  void boxes(const std::vector<Tensor>& maps) {
+  void boxes(const std::vector<RawMap>& maps) {
     found_ = 0;
     for (size_t i = 0; i < pictures_.size(); ++i) {
-      const auto found = detections_from_maps(maps, static_cast<int64_t>(i), detector_.heads(), frame_,
-                                              pictures_[i].full_width, pictures_[i].full_height, detector_.options());
-      found_ += static_cast<int64_t>(found.size());
+      found_ += static_cast<int64_t>(detector_.post_processor()
+                                         .run(maps, static_cast<int64_t>(i), frame_, pictures_[i].full_width,
+                                              pictures_[i].full_height)
+                                         .size());
     }
   }
 

@@ -36,15 +36,21 @@ void add_detector_options(Options& options, DetectorChoice& choice) {
   options.group("Where and how to run");
   options
       .add("engine", &choice.engine.kind,
-           "what computes; auto = torch where it was built in; reference = plain loops, slow")
-      .choices({"auto", "reference", "torch"});
+           "what computes; auto = dnnl on the CPU, torch on cuda; reference = plain loops, slow; checked = dnnl against "
+           "reference, naming the first layer that differs, slower still")
+      .choices({"auto", "dnnl", "reference", "torch", "checked"});
   options.add("device", &choice.engine.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
   options
       .add("precision", &choice.engine.precision,
-           "of the convolutions; auto = bf16 with the torch engine on a CPU that multiplies it, else f32; int8 runs by "
-           "the scales that yolov3 calibrate put into the model")
+           "of the convolutions; auto = whatever of f32, bf16 and their mixture this CPU runs fastest (measured once); "
+           "int8 runs by the scales that yolov3 calibrate put into the model")
       .choices({"auto", "f32", "bf16", "int8"});
   options.add("threads", &choice.engine.threads, "of the network; 0 = all").range(0, 4096);
+  options
+      .add("plan", &choice.engine.plan,
+           "algorithms and layouts of the dnnl engine: auto = as measured before, else by rule; rule; tune = measure now; "
+           "or a file that bench --save-plan wrote, to repeat a run bit for bit")
+      .placeholder("auto|rule|tune|FILE");
 }
 
 namespace {

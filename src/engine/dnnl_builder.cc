@@ -29,7 +29,6 @@ class ProgramBuilder {
     place_joined_maps();
     for (size_t i = 0; i < spec_.layers.size(); ++i) add_layer(static_cast<int>(i));
     for (const Head& head : heads(spec_)) add_output(head.layer);
-    mark_finished();
     place_everything();
   }
 
@@ -140,7 +139,10 @@ class ProgramBuilder {
     if (!lowering_.needed[static_cast<size_t>(layer)]) return;
     const auto input = [&](size_t which) { return map_of(input_map(spec_, lowering_, layer, which)); };
     const auto& op = layer_at(layer).op;
-    if (std::holds_alternative<Conv>(op)) return add_convolution(layer);
+    if (std::holds_alternative<Conv>(op)) {
+      add_convolution(layer);
+      return finish(lowering_.map_of[static_cast<size_t>(layer)]);
+    }
     if (lowering_.map_of[static_cast<size_t>(layer)] != layer || made_by_convolution(layer)) return;
     if (const auto* shortcut = std::get_if<Shortcut>(&op)) {
       add_pass(Step::Kind::compute, layer, input(0), input(1), "shortcut", {shortcut->activation, true});
@@ -155,6 +157,12 @@ class ProgramBuilder {
     } else if (const auto* scale = std::get_if<ScaleChannels>(&op)) {
       add_pass(Step::Kind::scale, layer, input(0), input(1), "scale_channels", {scale->activation, false});
     }
+    finish(layer);
+  }
+
+  // The map of `layer` is whole now. (A joined map may have been written by earlier steps alone.)
+  void finish(int layer) {
+    if (!p_.steps_.empty()) p_.steps_.back().finishes.emplace_back(layer, map_of(layer));
   }
 
   void add_route(int layer, const Route& route) {
@@ -201,7 +209,6 @@ class ProgramBuilder {
     add_conv_step(task, solution, in, raw,
                   solution.residual == ConvSolution::Residual::operand ? map_of(residual) : -1);
     if (solution.needs_pass(task) || raw != out) add_finish(task, solution, raw, out, residual);
-    p_.steps_.back().layer = result;
   }
 
   // The stored format, or what the choice reads where the map lies otherwise (its first reader decided).
@@ -304,17 +311,6 @@ class ProgramBuilder {
     step.out = add_map({NumberType::f32, Layout::planes, 1}, map_at(map).shape);
     p_.outputs_.push_back(step.out);
     add_step(std::move(step), "output", NumberType::f32);
-  }
-
-  // The last step that writes a layer's map makes it whole.
-  void mark_finished() {
-    std::vector<bool> seen(spec_.layers.size(), false);
-    for (size_t i = p_.steps_.size(); i-- > 0;) {
-      Step& step = p_.steps_[i];
-      const auto layer = static_cast<size_t>(step.layer);
-      if (seen[layer] || step.out != map_of_layer_[layer]) continue;
-      step.finishes = seen[layer] = true;
-    }
   }
 
   // --- Places -------------------------------------------------------------------------------------------------------

@@ -102,11 +102,12 @@ void DnnlProgram::run() {
 void DnnlProgram::run_observed(const LayerObserver& observe) {
   for (const Step& step : steps_) {
     execute(step);
-    if (!step.finishes) continue;
-    const MapView map = view(step.out);
-    Tensor planes({images_, map.shape.channels, map.shape.height, map.shape.width});
-    map_to_planes(map, planes.data());
-    observe(step.layer, planes);
+    for (const auto& [layer, index] : step.finishes) {
+      const MapView map = view(index);
+      Tensor planes({images_, map.shape.channels, map.shape.height, map.shape.width});
+      map_to_planes(map, planes.data());
+      observe(layer, planes);
+    }
   }
 }
 

@@ -9,9 +9,10 @@
 namespace yolov3 {
 namespace {
 
-// Whether the layer's output holds its inputs' values unchanged.
-bool passes_on(const LayerOp& op) {
-  return std::holds_alternative<Route>(op) || std::holds_alternative<Upsample>(op) ||
+// Whether the layer's output holds its one input's values unchanged.
+bool passes_on(const Layer& layer) {
+  const LayerOp& op = layer.op;
+  return (std::holds_alternative<Route>(op) && layer.inputs.size() == 1) || std::holds_alternative<Upsample>(op) ||
          std::holds_alternative<MaxPool>(op) || std::holds_alternative<Dropout>(op) ||
          std::holds_alternative<Yolo>(op);
 }
@@ -25,7 +26,7 @@ std::vector<size_t> scale_groups(const NetworkSpec& spec) {
     return i;
   };
   for (size_t i = 0; i < spec.layers.size(); ++i) {
-    if (!passes_on(spec.layers[i].op)) continue;
+    if (!passes_on(spec.layers[i])) continue;
     for (const int from : spec.layers[i].inputs) {
       if (from != kNetworkInput) parent[root(static_cast<size_t>(from))] = root(i);
     }
@@ -54,7 +55,7 @@ void check_quantization(const NetworkSpec& spec, const Quantization& quantizatio
   }
   const std::vector<size_t> group = scale_groups(spec);
   for (size_t i = 0; i < scales.size(); ++i) {
-    check(scales[i] == scales[group[i]], "int8 scales of layers {} and {} are {} and {}, but their maps are joined", i,
+    check(scales[i] == scales[group[i]], "int8 scales of layers {} and {} are {} and {}, but one passes on the other's map", i,
           group[i], scales[i], scales[group[i]]);
   }
   int before = -1;

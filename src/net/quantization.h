@@ -18,11 +18,12 @@ struct Quantization {
 };
 
 // Errors: another number of layers, a scale that is not finite and positive, a float layer that is no convolution,
-// maps that are joined or passed on with unequal scales (see share_scales), each named.
+// a map that is passed on under another scale (see share_scales), each named.
 void check_quantization(const NetworkSpec& spec, const Quantization& quantization);
 
-// Layers that only pass values on or join them (route, upsample, maxpool, dropout, yolo) and all their inputs get one
-// scale, the largest of theirs, so that joining and copying need no arithmetic.
+// Layers that only pass values on (upsample, maxpool, dropout, yolo, a route of one layer) and their inputs get one scale,
+// the largest of theirs, so that copying needs no arithmetic. Maps that are joined keep their own: joining copies them
+// anyway, and the finer of two scales would be lost to whatever else reads its map.
 void share_scales(const NetworkSpec& spec, std::vector<float>& scales);
 
 }  // namespace yolov3
