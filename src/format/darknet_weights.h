@@ -1,6 +1,6 @@
-// Darknet's .weights: a header and the numbers of the convolutions, in the order of param_slots (net/weights.h). The file
-// names nothing, so the network has to be known; all that can be checked is how many numbers there are. docs/formats.md
-// has the bytes.
+// Darknet's .weights: a header and the numbers of the convolutions, in the order of param_slots (net/weights.h). The
+// file names nothing, so the network has to be known; all that can be checked is how many numbers there are.
+// docs/formats.md has the bytes.
 //
 // A backbone (darknet53.conv.74, what Darknet's `partial` writes) is the beginning of such a file: the numbers of the
 // first convolutions.
