@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/cpu.h"
 #include "base/error.h"
 
 namespace yolov3 {
@@ -71,7 +72,8 @@ std::unique_ptr<Engine> make_checked_engine(std::unique_ptr<Engine> fast, std::u
 double precision_tolerance(const std::string& precision, size_t convolutions) {
   const double depth = std::sqrt(static_cast<double>(convolutions));
   if (precision == "f32") return 5 * depth * 2e-6;
-  return precision == "int8" ? 2 * depth * 1.5e-2 : 2.5 * depth * 2e-3;
+  if (precision == "int8") return 2 * depth * (cpu_features().avx512_vnni ? 1.5e-2 : 2.5e-2);
+  return 2.5 * depth * 2e-3;
 }
 
 }  // namespace yolov3

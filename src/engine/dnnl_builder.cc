@@ -246,7 +246,9 @@ class ProgramBuilder {
   }
 
   void share_buffer(int result, int residual) {
-    p_.maps_.push_back(map_at(map_of(residual)));
+    Map shared = map_at(map_of(residual));
+    shared.format = formats_.maps[static_cast<size_t>(result)];
+    p_.maps_.push_back(shared);
     map_of_layer_[static_cast<size_t>(result)] = static_cast<int>(p_.maps_.size()) - 1;
   }
 

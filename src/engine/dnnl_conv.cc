@@ -116,10 +116,12 @@ std::vector<Attempt> ways(const ConvTask& task, const ConvChoice& choice, const 
   using Residual = ConvSolution::Residual;
   std::vector<Attempt> attempts;
   if (task.residual != nullptr && target == task.target) {
-    if (task.may_overwrite_residual && *task.residual == target) {
+    const bool same_bytes = task.residual->type == target.type && task.residual->layout == target.layout;
+    if (task.may_overwrite_residual && same_bytes) {  // scales may differ: oneDNN multiplies
       attempts.push_back({choice, source, target, true, Residual::sum_in_place});
     }
-    if (!is_int8(target.type) && task.residual->layout == target.layout) {
+    // An operand is added as it is: a scale would be lost.
+    if (!is_int8(target.type) && !is_int8(task.residual->type) && task.residual->layout == target.layout) {
       attempts.push_back({choice, source, target, true, Residual::operand});
     }
   }

@@ -41,6 +41,7 @@ std::vector<std::string> available_engines() {
 
 std::unique_ptr<Engine> make_engine(const EngineOptions& options, const NetworkSpec& spec,
                                     std::shared_ptr<const Weights> weights) {
+  check(weights != nullptr, "an engine was given no weights");
   check_weights(spec, *weights);
   const std::string kind = options.kind != "auto" ? options.kind : options.device == "cpu" ? "dnnl" : "torch";
   if (kind == "dnnl") return make_dnnl_engine(options, spec, std::move(weights));

@@ -42,7 +42,9 @@ std::byte* row_at(const MapView& map, int64_t n, int64_t row) {
 Row as_row(const MapView& map, const void* data) { return {data, map.format.type, map.format.scale}; }
 
 // Channels that lie together at one pixel wherever a map's first channel is on a block's border.
-int64_t common_block(const MapView& map) { return is_blocked(map) ? block_of(map.format.layout) : map.shape.channels; }
+int64_t common_block(const MapView& map) {
+  return is_blocked(map) ? block_of(map.format.layout) : std::numeric_limits<int64_t>::max();
+}
 
 // function(n, first channel, channels, pixel) for runs of channels that lie together in all maps of block `block`.
 template <class Function>
@@ -97,7 +99,7 @@ void compute_in_memory_order(const MapView& in, const MapView* addend, const Row
 
 // Of maps in different layouts, or with channels that some lack.
 void compute_in_runs(const MapView& in, const MapView* addend, const RowMath& math, const MapView& out) {
-  int64_t block = std::min(common_block(in), common_block(out));
+  int64_t block = std::min({in.shape.channels, common_block(in), common_block(out)});
   if (addend != nullptr) block = std::min(block, common_block(*addend));
   const int64_t common = addend != nullptr ? std::min(in.shape.channels, addend->shape.channels) : 0;
   for_runs(in.images, in.shape.channels, in.pixels(), block,

@@ -71,7 +71,10 @@ Plan rule_plan(const NetworkSpec& spec, const std::string& precision, const Quan
   check(precision != "int8" || quantization != nullptr,
         "--precision int8: the model has no int8 scales; run yolov3 calibrate --weights FILE --data D first");
   Plan plan;
-  plan.f32_layout = cpu_features().avx512 ? Layout::blocked16 : Layout::blocked8;
+  // Without AVX2 oneDNN's blocked convolutions give wrong numbers for channels that fill no block.
+  plan.f32_layout = cpu_features().avx512 ? Layout::blocked16
+                    : cpu_features().avx2 ? Layout::blocked8
+                                          : Layout::channels_last;
   plan.bf16_layout = cpu_features().amx ? Layout::channels_last : Layout::blocked16;
   if (precision == "int8") {
     check_quantization(spec, *quantization);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,7 @@ inline std::shared_ptr<const Quantization> measured_scales(const NetworkSpec& sp
 struct NamedCfg {
   std::string name, text;  // text without [net]
 };
+inline void PrintTo(const NamedCfg& cfg, std::ostream* out) { *out << cfg.name; }
 
 // A network for each kind of layer and joint that the formats know.
 std::vector<NamedCfg> kinds_of_networks();
