@@ -64,7 +64,7 @@ TEST(OrderedQueue, ManyThreadsKeepOrderAndBound) {
   std::atomic<size_t> begun = 0;
   std::vector<std::thread> threads;
   for (size_t t = 0; t < kThreads; ++t) {
-    threads.emplace_back([&] {
+    threads.emplace_back([&, t] {
       while (const std::optional<size_t> number = queue.claim()) {
         ++begun;
         if (*number % 3 == t % 3) std::this_thread::yield();
