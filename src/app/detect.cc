@@ -1,5 +1,6 @@
 // yolov3 detect
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <algorithm>
 
@@ -17,7 +18,7 @@ namespace {
 struct DetectCommand {
   DetectorChoice choice;
   DetectRun run;
-  std::string source, out = "runs/detect/exp", format = "none";
+  std::string source, out = "runs/detect/exp", format = "none", mode = "latency";
   std::vector<std::string> classes;
 };
 
@@ -30,6 +31,11 @@ void add_options(Options& options, DetectCommand& c) {
   options.add("source", &c.source, "an image, a folder, a glob, or a list.txt with a path a line").placeholder("S");
   add_detector_options(options, c.choice);
   options.add("batch", &c.run.batch, "pictures at once").alias("batch-size").range(1, 4096);
+  options
+      .add("mode", &c.mode,
+           "latency = all --threads work on one batch; throughput = each on a batch of its own, side by side: more "
+           "pictures a second, each of them later")
+      .choices({"latency", "throughput"});
   options.group("Results");
   options.add("classes", &c.classes, "only these, by name or number; empty = all");
   options
@@ -61,14 +67,20 @@ std::vector<int> class_ids(const std::vector<std::string>& wanted, const std::ve
   return ids;
 }
 
+// --threads is the total: one engine's, or that of engines of one thread each.
+DetectorChoice choice_for_mode(const DetectCommand& c) {
+  DetectorChoice choice = c.choice;
+  if (c.run.mode == DetectMode::throughput) choice.engine.threads = 1;
+  return choice;
+}
+
 int report(const DetectSummary& s, const std::filesystem::path& folder) {
-  const double done = std::max<double>(1, static_cast<double>(s.pictures));
+  const double ms = 1e3 / std::max<double>(1, static_cast<double>(s.pictures));
   log_info(
-      "{} pictures, {} objects in {:.1f} s: {:.2f} images/s; a picture: load {:.1f} ms, detect {:.1f} ms, draw and "
-      "write "
-      "{:.1f} ms",
+      "{} pictures, {} objects in {:.1f} s: {:.2f} images/s; a picture: load {:.1f} ms, letterbox {:.1f} ms, network "
+      "{:.1f} ms, boxes {:.2f} ms, draw and write {:.1f} ms",
       s.pictures, s.objects, s.seconds, static_cast<double>(s.pictures) / std::max(s.seconds, 1e-9),
-      1e3 * s.load_seconds / done, 1e3 * s.detect_seconds / done, 1e3 * s.write_seconds / done);
+      ms * s.load_seconds, ms * s.detect.letterbox, ms * s.detect.network, ms * s.detect.boxes, ms * s.write_seconds);
   if (!folder.empty()) log_info("results are in {}", folder.string());
   if (s.interrupted) {
     log_info("stopped by a signal after {} of {} pictures; their results are whole", s.pictures, s.wanted);
@@ -94,6 +106,8 @@ int run_detect(const std::vector<std::string>& arguments) {
   options.require("source", "pictures, e.g. --source pictures/");
   c.run.format = parse_result_format(c.format);
   c.run.exact_decode = c.choice.exact_decode;
+  c.run.mode = parse_detect_mode(c.mode);
+  c.run.threads = c.choice.engine.threads > 0 ? c.choice.engine.threads : omp_get_max_threads();
   const bool to_stdout = c.out == "-";
   if (to_stdout && c.run.draw && options.was_typed("draw")) {
     throw Error("--draw goes with a folder of results; with --out - there is none to put pictures in",
@@ -104,7 +118,7 @@ int run_detect(const std::vector<std::string>& arguments) {
     throw Error("--out - writes results to stdout as --format json, csv or coco", Error::Kind::usage);
   }
   const std::vector<PictureSource> sources = expand_source(c.source);
-  OpenDetector open = open_detector(c.choice);
+  OpenDetector open = open_detector(choice_for_mode(c));
   c.run.classes = class_ids(c.classes, open.names, class_count(open.detector.spec()));
   if (!to_stdout) {
     c.run.folder = make_fresh_folder(c.out);

@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
-#include <thread>
+#include <new>
+#include <span>
+#include <utility>
 
+#include "app/detect_pipeline.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "base/queue.h"
 #include "base/text.h"
 #include "data/text_guard.h"
 #include "image/draw.h"
@@ -23,51 +26,16 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-struct Loaded {
-  const PictureSource* source = nullptr;
-  LoadedImage picture;  // what the network sees, perhaps decoded at reduced size
-  std::string error;    // why there is no picture
-  double seconds = 0;
-};
-
 // Of files whose names and bytes are anybody's.
 std::string fit_for_log(const std::string& text) { return shown(text, 1000); }
 
-Loaded load(const PictureSource& source, const LoadOptions& options) {
-  const Clock::time_point start = Clock::now();
-  Loaded loaded;
-  loaded.source = &source;
+LoadedImage load(const PictureSource& source, const LoadOptions& options) {
   try {
-    loaded.picture = load_image(source.path, options);
+    return load_image(source.path, options);
   } catch (const std::bad_alloc&) {
-    loaded.error = source.path.string() + ": too large for the memory";
-  } catch (const std::exception& error) {
-    loaded.error = error.what();
+    fail("{}: too large for the memory", source.path.string());
   }
-  loaded.seconds = seconds_since(start);
-  return loaded;
 }
-
-// Pictures in order, loaded ahead of their use. Ends its thread however the run ends.
-class LoadAhead {
- public:
-  LoadAhead(const std::vector<PictureSource>& sources, const LoadOptions& options)
-      : queue_(kPicturesAhead - 1), thread_([this, &sources, options] {  // one more is in the thread's hand
-          for (const PictureSource& source : sources) {
-            if (!queue_.push(load(source, options))) return;
-          }
-          queue_.close();
-        }) {}
-  ~LoadAhead() {
-    queue_.close();
-    thread_.join();
-  }
-  std::optional<Loaded> next() { return queue_.pop(); }
-
- private:
-  BoundedQueue<Loaded> queue_;
-  std::thread thread_;
-};
 
 // The drawn copy keeps its kind where that kind is for pictures without loss.
 std::filesystem::path drawn_path(const std::filesystem::path& folder, const PictureSource& source) {
@@ -75,50 +43,82 @@ std::filesystem::path drawn_path(const std::filesystem::path& folder, const Pict
   return folder / (source.stem + (png ? ".png" : ".jpg"));
 }
 
+// `detector`, and in throughput mode others over the same weights: one a thread, as far as there are batches for them.
+class SideBySide {
+ public:
+  SideBySide(Detector& detector, const DetectRun& run, size_t pictures) : all_{&detector} {
+    const size_t threads = run.mode == DetectMode::throughput ? static_cast<size_t>(run.threads) : 1;
+    const auto batch = static_cast<size_t>(run.batch);
+    const size_t wanted = std::min(threads, (pictures + batch - 1) / batch);
+    shared_.reserve(wanted);
+    while (all_.size() < wanted) {
+      try {
+        shared_.push_back(detector.share());
+      } catch (const Error& error) {
+        throw Error(fmt::format("--mode throughput: {}; use --mode latency", error.what()), error.kind());
+      }
+      all_.push_back(&shared_.back());
+    }
+    for (Detector* each : all_) each->reset_times();
+  }
+
+  std::span<Detector* const> all() const { return all_; }
+
+  DetectTimes times() const {
+    DetectTimes sum;
+    for (const Detector* each : all_) {
+      sum.letterbox += each->times().letterbox;
+      sum.network += each->times().network;
+      sum.boxes += each->times().boxes;
+      sum.pictures += each->times().pictures;
+    }
+    return sum;
+  }
+
+ private:
+  std::vector<Detector> shared_;
+  std::vector<Detector*> all_;
+};
+
+PipelineOptions pipeline_options(const DetectRun& run) {
+  PipelineOptions options;
+  options.batch = run.batch;
+  options.detector_threads = run.mode == DetectMode::throughput ? 1 : run.threads;
+  // A small network on many cores is faster than one thread loads pictures or draws into them.
+  options.loaders = options.writers = static_cast<size_t>(std::clamp(run.threads / 2, 1, 3));
+  return options;
+}
+
 class Run {
  public:
   Run(const std::vector<PictureSource>& sources, Detector& detector, const std::vector<std::string>& names,
       const DetectRun& run)
-      : detector_(detector),
+      : sources_(sources),
         names_(names),
         run_(run),
+        detectors_(detector, run, sources.size()),
         writer_(run.format, run.folder, names),
         progress_("detect", static_cast<int64_t>(sources.size())) {
     summary_.wanted = static_cast<int64_t>(sources.size());
+    const LayerShape& input = detector.spec().input;
+    if (!run.exact_decode) load_options_ = {static_cast<int>(input.width), static_cast<int>(input.height)};
   }
 
-  // Takes a picture in; a full batch is run.
-  void take(Loaded loaded) {
-    summary_.load_seconds += loaded.seconds;
-    if (!loaded.error.empty()) {
-      log_line("skipped " + fit_for_log(loaded.error));
-      ++summary_.broken;
-      return;
-    }
-    waiting_bytes_ += loaded.picture.image.rgb.size();
-    waiting_.push_back(std::move(loaded));
-    if (static_cast<int>(waiting_.size()) >= run_.batch || waiting_bytes_ >= kMaxBatchBytes) flush();
-  }
-
-  void flush() {
-    if (waiting_.empty()) return;
-    const Clock::time_point start = Clock::now();
-    std::vector<LoadedImage> pictures;
-    for (Loaded& loaded : waiting_) pictures.push_back(std::move(loaded.picture));
-    std::vector<std::vector<Detection>> found = detector_.detect(pictures);
-    summary_.detect_seconds += seconds_since(start);
-    const Clock::time_point written = Clock::now();
-    for (size_t i = 0; i < waiting_.size(); ++i) {
-      write(*waiting_[i].source, std::move(pictures[i]), std::move(found[i]));
-    }
-    summary_.write_seconds += seconds_since(written);
-    waiting_.clear();
-    waiting_bytes_ = 0;
-    progress_.update(summary_.pictures + summary_.broken, fmt::format("{} objects", summary_.objects));
+  void run() {
+    PipelineSteps steps;
+    steps.load = [this](size_t i) { return load(sources_[i], load_options_); };
+    steps.broken = [this](size_t, const std::string& why) { skip(why); };
+    steps.collect = [this](PipelinePicture& picture) { collect(picture); };
+    if (run_.draw) steps.write = [this](PipelinePicture& picture) { draw(picture); };
+    const PipelineTimes times = run_pipeline(sources_.size(), detectors_.all(), pipeline_options(run_), steps);
+    summary_.load_seconds = times.load_seconds;
+    summary_.write_seconds += times.write_seconds;
   }
 
   DetectSummary finish() {
     writer_.finish();
+    summary_.not_drawn = not_drawn_;
+    summary_.detect = detectors_.times();
     return summary_;
   }
 
@@ -135,67 +135,77 @@ class Run {
   }
 
  private:
-  void write(const PictureSource& source, LoadedImage picture, std::vector<Detection> found) {
+  void skip(const std::string& why) {
+    log_line("skipped " + fit_for_log(why));
+    ++summary_.broken;
+    show_progress();
+  }
+
+  void collect(PipelinePicture& p) {
+    const Clock::time_point start = Clock::now();
     if (!run_.classes.empty()) {
-      std::erase_if(found, [&](const Detection& d) {
+      std::erase_if(p.found, [&](const Detection& d) {
         return std::find(run_.classes.begin(), run_.classes.end(), d.class_id) == run_.classes.end();
       });
     }
-    const auto objects = static_cast<int64_t>(found.size());
-    if (run_.draw) draw(source, picture, found);
-    writer_.add({source.path.string(), source.stem, source.image_id, picture.full_width, picture.full_height,
-                 std::move(found)});
+    const PictureSource& source = sources_[p.index];
+    writer_.add(
+        {source.path.string(), source.stem, source.image_id, p.picture.full_width, p.picture.full_height, p.found});
     ++summary_.pictures;
-    summary_.objects += objects;
+    summary_.objects += static_cast<int64_t>(p.found.size());
+    summary_.write_seconds += seconds_since(start);
+    show_progress();
   }
 
-  // A picture that was decoded at reduced size is read once more: whole ones of a batch would fill the memory.
-  void draw(const PictureSource& source, LoadedImage& picture, const std::vector<Detection>& found) {
-    if (picture.image.width != picture.full_width || picture.image.height != picture.full_height) {
-      Loaded again = load(source, {});
-      if (again.error.empty() && (again.picture.full_width != picture.full_width ||
-                                  again.picture.full_height != picture.full_height)) {
-        again.error = source.path.string() + ": changed while it was read";
-      }
-      if (!again.error.empty()) {
-        log_line("not drawn: " + fit_for_log(again.error));
-        ++summary_.not_drawn;
+  void show_progress() {
+    progress_.update(summary_.pictures + summary_.broken, fmt::format("{} objects", summary_.objects));
+  }
+
+  // In any of the write threads. A picture that was decoded at reduced size is read once more: whole ones of a batch
+  // would fill the memory.
+  void draw(PipelinePicture& p) {
+    const PictureSource& source = sources_[p.index];
+    if (p.picture.image.empty()) {
+      try {
+        LoadedImage whole = load(source, {});
+        check(whole.full_width == p.picture.full_width && whole.full_height == p.picture.full_height,
+              "{}: changed while it was read", source.path.string());
+        p.picture = std::move(whole);
+      } catch (const std::exception& error) {
+        log_line("not drawn: " + fit_for_log(error.what()));
+        ++not_drawn_;
         return;
       }
-      picture.image = std::move(again.picture.image);
     }
-    draw_detections(picture.image, found, names_);
-    save_image(drawn_path(run_.folder, source), picture.image);
+    draw_detections(p.picture.image, p.found, names_);
+    save_image(drawn_path(run_.folder, source), p.picture.image);
   }
 
-  Detector& detector_;
+  const std::vector<PictureSource>& sources_;
   const std::vector<std::string>& names_;
   const DetectRun& run_;
+  SideBySide detectors_;
+  LoadOptions load_options_;
   ResultWriter writer_;
   Progress progress_;
-  DetectSummary summary_;
-  std::vector<Loaded> waiting_;
-  size_t waiting_bytes_ = 0;
+  DetectSummary summary_;  // of the caller's thread
+  std::atomic<int64_t> not_drawn_ = 0;
 };
 
 }  // namespace
 
+DetectMode parse_detect_mode(const std::string& text) {
+  if (text == "latency") return DetectMode::latency;
+  if (text == "throughput") return DetectMode::throughput;
+  throw Error(fmt::format("unknown mode \"{}\": expected latency or throughput", text), Error::Kind::usage);
+}
+
 DetectSummary detect_pictures(const std::vector<PictureSource>& sources, Detector& detector,
                               const std::vector<std::string>& names, const DetectRun& options) {
   const Clock::time_point start = Clock::now();
-  LoadOptions load_options;
-  if (!options.exact_decode) {
-    load_options = {static_cast<int>(detector.spec().input.width), static_cast<int>(detector.spec().input.height)};
-  }
   Run run(sources, detector, names, options);
   try {
-    LoadAhead pictures(sources, load_options);
-    while (interrupt_signal() == 0) {
-      std::optional<Loaded> loaded = pictures.next();
-      if (!loaded) break;
-      run.take(std::move(*loaded));
-    }
-    run.flush();
+    run.run();
   } catch (...) {
     run.keep_results();
     throw;
