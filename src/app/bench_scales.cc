@@ -26,14 +26,13 @@ float scale_of_reader(const NetworkSpec& spec, const std::vector<float>& scales,
   return kUnknown;
 }
 
-std::vector<int> first_and_head_convolutions(const NetworkSpec& spec) {
+// Their maps are the answer.
+std::vector<int> head_convolutions(const NetworkSpec& spec) {
   std::set<int> layers;
-  const auto is_conv = [](const Layer& layer) { return std::holds_alternative<Conv>(layer.op); };
-  const auto first = std::ranges::find_if(spec.layers, is_conv);
-  if (first != spec.layers.end()) layers.insert(static_cast<int>(first - spec.layers.begin()));
   for (const Layer& layer : spec.layers) {
     if (!std::holds_alternative<Yolo>(layer.op) || layer.inputs[0] == kNetworkInput) continue;
-    if (is_conv(spec.layers[static_cast<size_t>(layer.inputs[0])])) layers.insert(layer.inputs[0]);
+    const Layer& before = spec.layers[static_cast<size_t>(layer.inputs[0])];
+    if (std::holds_alternative<Conv>(before.op)) layers.insert(layer.inputs[0]);
   }
   return {layers.begin(), layers.end()};
 }
@@ -51,7 +50,7 @@ Quantization scales_of_batch(Engine& engine, const NetworkSpec& spec, const Tens
     if (scales[i] == kUnknown && computes(spec.layers[i].op)) scales[i] = scale_of_reader(spec, scales, i);
   }
   share_scales(spec, scales);
-  Quantization quantization{std::move(scales), first_and_head_convolutions(spec)};
+  Quantization quantization{std::move(scales), head_convolutions(spec)};
   check_quantization(spec, quantization);
   return quantization;
 }

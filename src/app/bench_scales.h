@@ -10,7 +10,7 @@
 namespace yolov3 {
 
 // scale = max|map| / 127. A map that the engine does not show, because it is fused into another, gets that one's scale.
-// The first convolution and those that feed a head stay in floating point.
+// Convolutions that feed a head stay in floating point.
 // Errors: an engine that does not show its layers.
 Quantization scales_of_batch(Engine& engine, const NetworkSpec& spec, const Tensor& images);
 

@@ -69,7 +69,8 @@ void add_options(Options& options, CalibrateCommand& c) {
       .range(0, 100);
   options.add("max-drop", &c.calibrate.max_drop, "points of mAP50 that int8 may cost (0.5: from 0.900 to 0.895)")
       .range(0, 100);
-  options.add("first-float", &c.calibrate.first_in_float, "the first convolution stays in floating point");
+  options.add("first-float", &c.calibrate.first_in_float,
+              "the first convolution stays in floating point (it reads the picture, exactly, in either)");
   options.add("heads-float", &c.calibrate.heads_in_float, "the convolutions that feed a head stay in floating point");
   options.add("scan-images", &c.calibrate.scan_images, "pictures on which single layers are tried in int8")
       .range(1, 1e4);

@@ -24,8 +24,8 @@ struct CalibrateOptions {
   int images = 64;                                        // training pictures whose maps are observed
   int scan_images = 4;                                    // of those, for the scan of single layers
   double max_drop = 0.5;                                  // points: 0.5 = 0.005 of mAP50
-  bool first_in_float = true;  // convolutions that read the picture: 3 channels, little work, much to lose
-  bool heads_in_float = true;  // convolutions that feed a yolo layer: their map is the answer
+  bool first_in_float = false;  // convolutions that read the picture: its bytes go in exactly, as unsigned numbers
+  bool heads_in_float = true;   // convolutions that feed a yolo layer: their map is the answer
   int timed_runs = 5;          // of each engine on one picture; 0 = not timed
   int judge_batch = 8;         // pictures at once while mAP50 is measured
   uint64_t seed = 0;           // which training pictures

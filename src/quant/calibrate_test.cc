@@ -29,6 +29,7 @@ CalibrateOptions small_options() {
   options.images = 4;
   options.scan_images = 2;
   options.timed_runs = 1;
+  options.first_in_float = true;
   return options;
 }
 
