@@ -322,7 +322,7 @@ TEST_F(HostileFile, Int8ScalesThatLie) {
   EXPECT_SAYS(with_scale(1, std::numeric_limits<float>::infinity()), "int8 scale of layer 1 is inf");
   EXPECT_SAYS(with_scale(1, -0.25f), "int8 scale of layer 1 is -0.25");
   EXPECT_SAYS(with_scale(1, 0), "int8 scale of layer 1 is 0");
-  EXPECT_SAYS(with_scale(4, 0.125f), "are joined");
+  EXPECT_SAYS(with_scale(7, 0.125f), "passes on the other's map");  // the head of layer 6
   EXPECT_SAYS(with(good.scales, {15}), "a.h5: int8: layer 15");
   EXPECT_SAYS(with(good.scales, {7}), "no convolution");
   EXPECT_SAYS(with(good.scales, {6, 0}), "out of order");

@@ -65,7 +65,7 @@ inline Model small_model() {
   return {spec, counted_weights(spec), {"traffic light", "caf\xc3\xa9"}, {{"epoch", "7"}, {"mAP_0.5", "0.75"}}};
 }
 
-// Of small_network(): layers 4 to 14 are joined, passed on or need no other scale.
+// Of small_network(). Layers that pass a map on have its scale.
 inline Quantization small_quantization() {
   Quantization quantization{std::vector<float>(15, 0.5f), {0, 6, 13}};
   for (size_t layer = 0; layer < 4; ++layer) quantization.scales[layer] = 0.25f;

@@ -100,6 +100,27 @@ double entropy_threshold(const Histogram& h) {
   return std::min(h.largest(), h.bin_width() * static_cast<double>(best));
 }
 
+// A joined map holds its inputs' values: it must reach as far as the widest of them.
+void scale_unseen_joins(const NetworkSpec& spec, std::vector<float>& scales) {
+  for (size_t i = 0; i < scales.size(); ++i) {
+    if (scales[i] > 0 || !std::holds_alternative<Route>(spec.layers[i].op)) continue;
+    for (const int from : spec.layers[i].inputs) {
+      if (from != kNetworkInput) scales[i] = std::max(scales[i], scales[static_cast<size_t>(from)]);
+    }
+  }
+}
+
+// Readers come later: from the last layer on, a fused layer finds its reader's scale already there.
+void scale_fused_layers(const NetworkSpec& spec, std::vector<float>& scales) {
+  const std::vector<float> known = scales;
+  for (size_t i = scales.size(); i-- > 0;) {
+    for (const int from : spec.layers[i].inputs) {
+      if (from == kNetworkInput || known[static_cast<size_t>(from)] > 0) continue;
+      scales[static_cast<size_t>(from)] = std::max(scales[static_cast<size_t>(from)], scales[i]);
+    }
+  }
+}
+
 }  // namespace
 
 std::string to_string(ScaleMethod method) {
@@ -154,15 +175,9 @@ std::vector<float> scales_of_maps(const NetworkSpec& spec, const std::vector<His
     if (maps[i].count() == 0) continue;
     scales[i] = std::max(static_cast<float>(clipping_threshold(maps[i], options) / kSteps), kSmallestScale);
   }
-  share_scales(spec, scales);  // what only passes values on may stay unseen too
-  const std::vector<float> known = scales;
-  // Readers come later: from the last layer on, a fused layer finds its reader's scale already there.
-  for (size_t i = maps.size(); i-- > 0;) {
-    for (const int from : spec.layers[i].inputs) {
-      if (from == kNetworkInput || known[static_cast<size_t>(from)] > 0) continue;
-      scales[static_cast<size_t>(from)] = std::max(scales[static_cast<size_t>(from)], scales[i]);
-    }
-  }
+  share_scales(spec, scales);  // what only passes values on may stay unseen
+  scale_unseen_joins(spec, scales);
+  scale_fused_layers(spec, scales);
   share_scales(spec, scales);
   for (size_t i = 0; i < scales.size(); ++i) {
     check(scales[i] > 0, "layer {} ({}): the engine shows neither its map nor one that it is fused into", i,

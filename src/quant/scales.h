@@ -36,9 +36,9 @@ double squared_error(const Histogram& h, double threshold);
 // width share their count among the bins that are not empty. Infinite where nothing stands for what was clipped.
 double divergence(const Histogram& h, int bins);
 
-// One scale a layer, joined maps sharing theirs (net/quantization.h). A layer that was not observed (its histogram is
-// empty) is fused into its reader, whose scale it gets, or passes its input on.
-// Errors: neither such a layer nor a reader of it was observed.
+// One scale a layer, fit for share_scales() (net/quantization.h). A layer that was not observed (its histogram is empty)
+// passes its input on, or joins its inputs and reaches as far as they do, or is fused into its reader, whose scale it gets.
+// Errors: neither such a layer nor what it hangs on was observed.
 std::vector<float> scales_of_maps(const NetworkSpec& spec, const std::vector<Histogram>& maps,
                                   const ScaleOptions& options);
 

@@ -208,12 +208,15 @@ TEST(Scales, LayersThatAreNotShownTakeTheScaleOfTheirReader) {
   std::vector<Histogram> maps(9);
   const auto show = [&](size_t layer, float value) { maps[layer].add(std::vector<float>{value}); };
   show(0, 127), show(1, 2 * 127), show(3, 3 * 127), show(4, 4 * 127), show(7, 0);
-  // 5 and 6 pass 4 and 3 on, so that all four share; 2 is fused into 3; 8 passes 7 on, whose map is all zeros.
+  // 5 passes 4 on, 6 joins 5 and 3 and reaches as far as 5; 2 is fused into 3; 8 passes 7 on, whose map is all zeros.
   const std::vector<float> scales = scales_of_maps(spec, maps, largest);
-  EXPECT_EQ(std::vector<float>(scales.begin(), scales.begin() + 7), (std::vector<float>{1, 2, 4, 4, 4, 4, 4}));
+  EXPECT_EQ(std::vector<float>(scales.begin(), scales.begin() + 7), (std::vector<float>{1, 2, 3, 3, 4, 4, 4}));
   EXPECT_GT(scales[7], 0);
   EXPECT_LT(scales[7], 1e-6f);
   check_quantization(spec, {scales, {}});
+  show(6, 5 * 127), show(2, 127);  // shown: their own
+  EXPECT_EQ(scales_of_maps(spec, maps, largest)[6], 5);
+  EXPECT_EQ(scales_of_maps(spec, maps, largest)[2], 1);
 
   std::vector<Histogram> nothing(9);
   nothing[0] = maps[0];
