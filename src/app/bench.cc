@@ -20,7 +20,7 @@ struct BenchCommand {
   BenchChoice choice;
   int batch = 1, runs = 0, sides = 0;
   bool steps = true;
-  std::string mode = "latency", json;
+  std::string mode = "latency", json, save_plan;
 };
 
 void add_options(Options& options, BenchCommand& c) {
@@ -60,6 +60,7 @@ void add_options(Options& options, BenchCommand& c) {
   options.group("Measuring");
   options.add("runs", &c.runs, "of everything; 0 = for about 5 s, at least 7").range(0, 1e6);
   options.add("steps", &c.steps, "time every step of the network too, and the library's peak");
+  options.add("save-plan", &c.save_plan, "keep the plan that ran, for --plan").placeholder("FILE");
   options.add("json", &c.json, "all figures as JSON; - = stdout").placeholder("FILE|-");
 }
 
@@ -115,6 +116,13 @@ BenchFigures measure(const BenchCommand& c, const BenchCase& bench_case) {
   return figures;
 }
 
+// The engine describes itself with its plan as the last line.
+void save_plan(const BenchFigures& figures, const std::string& file) {
+  const bool has_plan = !figures.description.empty() && figures.description.back().starts_with("plan ");
+  check(has_plan, "--save-plan {}: the engine {} runs by no plan", file, figures.engine);
+  write_text(file, figures.description.back() + "\n");
+}
+
 }  // namespace
 
 int run_bench(const std::vector<std::string>& arguments) {
@@ -127,6 +135,7 @@ int run_bench(const std::vector<std::string>& arguments) {
   }
   check_choices(options, c);
   check_writable(c.json);
+  check_writable(c.save_plan);
   const BenchCase bench_case = open_bench_case(c.choice);
   const BenchFigures figures = measure(c, bench_case);
   const std::string table = fit_for_terminal(bench_table(figures));
@@ -136,6 +145,7 @@ int run_bench(const std::vector<std::string>& arguments) {
     print(table);
   }
   if (!c.json.empty()) write_text(c.json, bench_json(figures));
+  if (!c.save_plan.empty()) save_plan(figures, c.save_plan);
   return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
-#include "engine/engine.h"
+#include "engine/dnnl_engine.h"
 #include "format/model_file.h"
 #include "net/cfg.h"
 #include "net/models.h"
@@ -31,10 +31,10 @@ std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::err
 
 std::string program_text(const Json& facts) {
   return fmt::format(
-      "yolov3 {}, {} build, {}\nlibraries  {}\nLibTorch   {}\nengines    {}\nCPU        {}\nfeatures   {}\nthreads    "
+      "yolov3 {}, {} build, {}\nlibraries  {}\noneDNN     {}\nLibTorch   {}\nengines    {}\nCPU        {}\nfeatures   {}\nthreads    "
       "{} of {} CPUs\n",
       facts["version"].get<std::string>(), facts["build"].get<std::string>(), facts["compiler"].get<std::string>(),
-      facts["libraries"].get<std::string>(), facts["torch"].get<std::string>(), fmt::join(available_engines(), ", "),
+      facts["libraries"].get<std::string>(), facts["onednn"].get<std::string>(), facts["torch"].get<std::string>(), fmt::join(available_engines(), ", "),
       facts["cpu"].get<std::string>(), facts["cpu_features"].get<std::string>(), facts["threads"].get<int>(),
       facts["cpus"].get<int>());
 }
@@ -65,9 +65,23 @@ Described describe_model(const InfoCommand& c) {
   return d;
 }
 
+// What running it on the CPU takes, beside the weights themselves. Empty for networks that no head makes runnable.
+std::vector<std::pair<std::string, DnnlMemory>> memory_of(const Described& d) {
+  std::vector<std::pair<std::string, DnnlMemory>> rows;
+  if (heads(d.spec).empty()) return rows;
+  for (const char* precision : {"f32", "bf16"}) {
+    if (precision == std::string("bf16") && !cpu_computes_bf16()) continue;
+    rows.emplace_back(precision, dnnl_memory(d.spec, 1, precision));
+  }
+  return rows;
+}
+
 Json json_of(const Described& d) {
   Json json{{"model", d.title}};
   json.update(Json::parse(model_json(d.spec)));
+  for (const auto& [precision, memory] : memory_of(d)) {
+    json["memory"][precision] = {{"maps_bytes", memory.maps}, {"packed_weights_bytes", memory.weights}};
+  }
   json["names"] = d.names;
   json["facts"] = d.facts;
   return json;
@@ -76,6 +90,10 @@ Json json_of(const Described& d) {
 std::string text_of(const Described& d) {
   std::string out = fmt::format("{}\n{}", d.title, layer_table(d.spec));
   if (!out.ends_with('\n')) out += '\n';
+  for (const auto& [precision, memory] : memory_of(d)) {
+    out += fmt::format("memory to run one picture in {}: maps {:.1f} MB in one arena, packed weights {:.1f} MB\n", precision,
+                       static_cast<double>(memory.maps) * 1e-6, static_cast<double>(memory.weights) * 1e-6);
+  }
   if (!d.names.empty()) out += fmt::format("classes: {}\n", fmt::join(d.names, ", "));
   for (const auto& [key, value] : d.facts) out += fmt::format("{}: {}\n", key, value);
   return fit_for_terminal(out);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/cpu.h"
+#include "engine/dnnl_engine.h"
 #include "engine/engine.h"
 #include "engine/torch_engine.h"
 
@@ -16,6 +17,7 @@ nlohmann::ordered_json program_facts() {
   json["build"] = build_type();
   json["compiler"] = "g++ " __VERSION__;
   json["libraries"] = YOLOV3_LIBRARIES;
+  json["onednn"] = dnnl_description();
   json["torch"] = torch_description();
   json["engines"] = available_engines();
   json["cpu"] = cpu_model_name();

@@ -67,11 +67,13 @@ std::vector<float> DnnlModel::filter_scales(int layer) {
 
 PackedConv DnnlModel::pack(int layer, const dnnl::memory::desc& form, float source_scale) {
   using dnnl::memory;
-  if (weights_ == nullptr) return {memory(form, engine_, nullptr), memory({}, engine_, nullptr)};
+  if (weights_ == nullptr) return {{}, memory(form, engine_, nullptr), memory({}, engine_, nullptr)};
   const Conv& conv = std::get<Conv>(spec_.layers[static_cast<size_t>(layer)].op);
   FoldedConv folded =
       fold_conv(conv, &weights_->tensors[first_slot_[static_cast<size_t>(layer)]], spec_.bn_epsilon);
-  PackedConv packed{memory(form, engine_), memory({{conv.filters}, memory::data_type::f32, memory::format_tag::x}, engine_)};
+  PackedConv packed{Tensor({static_cast<int64_t>(form.get_size() + 3) / 4}), {}, {}};
+  packed.kernel = memory(form, engine_, packed.storage.data());
+  packed.bias = memory({{conv.filters}, memory::data_type::f32, memory::format_tag::x}, engine_);
   dnnl::primitive_attr attributes;
   if (form.data_type() == memory::data_type::s8) {
     const std::vector<float> scales = scales_of(folded.kernel);

@@ -19,6 +19,7 @@ namespace yolov3 {
 
 // A convolution's kernel and bias, batch norm folded in, as a primitive wants them.
 struct PackedConv {
+  Tensor storage;             // of the kernel, whatever its type
   dnnl::memory kernel, bias;  // bias f32
 };
 

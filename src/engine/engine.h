@@ -44,7 +44,7 @@ class Engine {
   // One run of forward_pictures() with every step timed by itself. Errors: an engine that cannot.
   virtual std::vector<StepTime> profile(std::span<const Image> pictures);
 
-  // What is worth knowing about how it runs, a line each: algorithms, memory. May be empty.
+  // What is worth knowing about how it runs, a line each: memory, and last, where it has one, its plan (engine/plan.h).
   virtual std::vector<std::string> describe() const { return {}; }
 
   // Another engine of the same kind over the same weights, for another thread. Errors: an engine that stands alone.

@@ -7,8 +7,9 @@
 #include "base/progress.h"
 #include "data/loader.h"
 #include "detect/post_process.h"
+#include "engine/engine.h"
+#include "engine/plan.h"
 #include "eval/evaluate.h"
-#include "net/fold.h"
 #include "train/loss.h"
 #include "train/pictures.h"
 #include "train/step.h"
@@ -48,9 +49,12 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
                     const std::filesystem::path& pictures) {
   const torch::NoGradGuard no_grad;
   const NetworkSpec sized = with_input_size(network.spec(), options.width, options.height);
-  const auto [spec, weights] = fold_batch_norm(sized, network.weights());
-  TorchNetwork folded(spec, weights, network.device(), bf16);
-  const std::vector<Head> net_heads = heads(spec);
+  const std::vector<Head> net_heads = heads(sized);
+  const bool in_bf16 = bf16 && (!network.device().is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
+  const EngineOptions engine_options{
+      .device = network.device().str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
+  const std::unique_ptr<Engine> engine =
+      make_engine(engine_options, sized, std::make_shared<const Weights>(network.weights()));
   PostProcessor post(net_heads, metrics_detect_options());
 
   Loader loader(dataset, validation_loader(options));
@@ -61,7 +65,9 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
   int64_t seen = 0;
   while (std::optional<Batch> batch = loader.next()) {
     if (interrupt_signal() != 0) break;
-    const std::vector<torch::Tensor> raw = folded.forward(torch_from_tensor(batch->images), /*training=*/false);
+    const std::vector<Tensor> maps = engine->forward(batch->images);
+    std::vector<torch::Tensor> raw;
+    for (const Tensor& map : maps) raw.push_back(torch_from_tensor(map));
     const auto objects = training_objects(batch->objects_net);
     const YoloLoss loss = yolo_loss(raw, net_heads, objects, assign(objects, net_heads, options.assign), options.loss);
     const auto count = static_cast<double>(batch->examples.size());
@@ -69,8 +75,6 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
     result.obj_loss += loss.parts.conf.item<double>() * count;
     result.cls_loss += loss.parts.prob.item<double>() * count;
 
-    std::vector<Tensor> maps;
-    for (const torch::Tensor& map : raw) maps.push_back(tensor_from_torch(map));
     const std::vector<RawMap> views = views_of(maps);
     for (size_t n = 0; n < batch->examples.size(); ++n) {
       const auto [width, height] = batch->image_sizes[n];
