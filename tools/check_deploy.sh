@@ -49,9 +49,9 @@ CFG
 "$trainer" train --data digits/data.yaml --model small.cfg --imgsz 64 --batch 5 --epochs 1 --val false --workers 0 \
   --project runs --name small
 for name in program trainer; do
-  engine=$([ $name = program ] && echo reference || echo torch)
+  engine=$([ $name = program ] && echo dnnl || echo torch)
   "${!name}" detect --weights runs/small/weights/last.h5 --source digits/images/test --conf 0 --out $name --format csv \
-    --draw false --engine "$engine"
+    --draw false --engine "$engine" --precision f32
 done
 
 # The columns are found by their names, the pictures by theirs.

@@ -96,6 +96,7 @@ int report(const DetectSummary& s, const std::filesystem::path& folder) {
 
 int run_detect(const std::vector<std::string>& arguments) {
   DetectCommand c;
+  c.choice.engine.precision = "auto";
   Options options("detect", "find objects in pictures");
   add_options(options, c);
   if (!options.parse(arguments)) {

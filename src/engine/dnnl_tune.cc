@@ -13,7 +13,7 @@
 namespace yolov3 {
 namespace {
 
-constexpr int kWarmUps = 2, kTimedRuns = 5, kWholeRuns = 9;
+constexpr int kWarmUps = 1, kTimedRuns = 5, kWholeRuns = 5;
 
 double median(std::vector<double> values) {
   std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
@@ -76,21 +76,25 @@ Plan all_direct(Plan plan) {
 
 Measured best_f32(const std::shared_ptr<DnnlModel>& model) {
   const Plan rule = rule_plan(model->spec(), "f32", nullptr);
-  const Measured winograd = measure(model, rule), direct = measure(model, all_direct(rule));
-  Plan channels_last = all_direct(rule);
-  channels_last.f32_layout = Layout::channels_last;
+  const Measured winograd = measure(model, rule);
+  if (rule == all_direct(rule)) {  // no Winograd here: only the layout is open
+    Plan channels_last = rule;
+    channels_last.f32_layout = Layout::channels_last;
+    return faster(winograd, measure(model, channels_last));
+  }
+  const Measured direct = measure(model, all_direct(rule));
   Plan mixed = rule;
   for (size_t i = 0; i < mixed.convolutions.size(); ++i) {
     if (direct.conv_ms[i] < winograd.conv_ms[i]) mixed.convolutions[i].algorithm = ConvAlgorithm::direct;
   }
-  Measured best = faster(winograd, measure(model, channels_last));
-  if (mixed != rule) best = faster(best, mixed == direct.plan ? direct : measure(model, mixed));
-  return best;
+  if (mixed == rule || mixed == direct.plan) return faster(winograd, direct);
+  return faster(faster(winograd, direct), measure(model, mixed));
 }
 
 Measured best_bf16(const std::shared_ptr<DnnlModel>& model) {
   Plan plan = rule_plan(model->spec(), "bf16", nullptr);
   const Measured first = measure(model, plan);
+  if (cpu_features().amx) return first;  // tiles are there for channels_last only
   plan.bf16_layout = plan.bf16_layout == Layout::channels_last ? Layout::blocked16 : Layout::channels_last;
   return faster(first, measure(model, plan));
 }
