@@ -91,7 +91,7 @@ TEST_F(CalibrateCommandTest, PutsTheScalesIntoTheModelAndKeepsAllElse) {
   ASSERT_EQ(ran.code, 0) << ran.err;
   const Model after = load_model(file, &after_state);
   ASSERT_TRUE(after.quantization.has_value());
-  EXPECT_EQ(after.quantization->float_layers, (std::vector<int>{0, 2, 4}));
+  EXPECT_EQ(after.quantization->float_layers, (std::vector<int>{2, 4}));
   EXPECT_EQ(after.spec, before.spec);
   EXPECT_EQ(after.weights, before.weights);
   EXPECT_EQ(after.names, before.names);
@@ -111,6 +111,15 @@ TEST_F(CalibrateCommandTest, PutsTheScalesIntoTheModelAndKeepsAllElse) {
   EXPECT_EQ(load_model(file).quantization, after.quantization);
 }
 
+// The engine that users have, not the simulated one.
+TEST_F(CalibrateCommandTest, TheDnnlEngineComputesInt8) {
+  const std::string file = make_model({false, false});
+  const Ran ran = run({"--weights", file, "--data", path("data.yaml"), "--images", "8"}, make_engine);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_SAYS(ran.out, "dnnl int8");
+  EXPECT_SAYS(ran.out, "int8       1.0000");
+}
+
 TEST_F(CalibrateCommandTest, OutLeavesTheModelAsItIs) {
   const std::string file = make_model({false});
   const std::string before = read_file(file);
@@ -125,13 +134,13 @@ TEST_F(CalibrateCommandTest, OutLeavesTheModelAsItIs) {
 TEST_F(CalibrateCommandTest, AFailedGateIsExitCode4AndWritesNoModel) {
   const std::string file = make_model({true, true});
   const std::string before = read_file(file);
-  const Ran ran = run_on(file, {"--out", path("b.h5"), "--json", path("a.json")});
+  const Ran ran = run_on(file, {"--first-float", "--out", path("b.h5"), "--json", path("a.json")});
   EXPECT_EQ(ran.code, 4);
   EXPECT_SAYS(ran.err, "int8 costs 100.00 points of mAP50 (0.0000 instead of 1.0000), more than --max-drop 0.5");
   EXPECT_SAYS(ran.out, "FAILED");
   EXPECT_FALSE(fs::exists(path("b.h5")));
   EXPECT_EQ(nlohmann::json::parse(read_file(path("a.json")))["passed"], false);
-  EXPECT_EQ(run_on(file).code, 4);
+  EXPECT_EQ(run_on(file, {"--first-float"}).code, 4);
   EXPECT_EQ(read_file(file), before);
 }
 
