@@ -69,7 +69,7 @@ sanitize_address() {
 # OpenMP's own barriers are unknown to ThreadSanitizer: one thread there, many of ours.
 sanitize_threads() {
   must step tsan-build 'ThreadSanitizer: build' build tsan all_tests
-  export OMP_NUM_THREADS=1
+  export OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$PWD/tools/tsan.supp"
   tests tsan 'ThreadSanitizer: tests' build/tsan -L fast -LE source
 }
 

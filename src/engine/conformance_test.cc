@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "base/error.h"
 #include "engine/checked_engine.h"
@@ -50,6 +51,9 @@ void expect_agree(const std::vector<Tensor>& got, const std::vector<Tensor>& wan
 }
 
 void expect_conformance(const NetworkSpec& spec, int64_t batch) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer has nothing to see here: one thread, and minutes of plain loops";
+#endif
   const std::shared_ptr<const Weights> weights = lively_weights(spec);
   const Tensor images = random_images(batch, spec.input.height, spec.input.width);
   const std::vector<Tensor> want = make_reference_engine(spec, weights)->forward(images);
@@ -57,7 +61,7 @@ void expect_conformance(const NetworkSpec& spec, int64_t batch) {
   for (const Contestant& c : contestants()) {
     SCOPED_TRACE(c.kind + " " + c.precision + ", batch " + std::to_string(batch) + ", " +
                  std::to_string(spec.input.width) + "x" + std::to_string(spec.input.height));
-    EngineOptions options{.kind = c.kind, .precision = c.precision, .threads = 2, .plan = "rule", .quantization = scales};
+    EngineOptions options{.kind = c.kind, .precision = c.precision, .plan = "rule", .quantization = scales};
     const std::vector<Tensor> got = make_engine(options, spec, weights)->forward(images);
     expect_agree(got, want, precision_tolerance(c.precision, conv_layers(spec).size()));
   }
@@ -131,6 +135,22 @@ TEST(Dnnl, SharedEnginesGiveTheSameBits) {
   EXPECT_EQ(engine->forward(images), other->forward(images));
   EXPECT_EQ(engine->forward(images), make_engine({.kind = "dnnl", .threads = 1, .plan = "rule"}, spec, weights)->forward(images))
       << "the same plan, weights and threads: the same bits";
+}
+
+TEST(Dnnl, SharedEnginesRunSideBySide) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  const auto engine = make_engine({.kind = "dnnl", .threads = 1, .plan = "rule"}, spec, lively_weights(spec));
+  const std::vector<Tensor> images{random_images(1, 64, 64), random_images(2, 64, 64), random_images(1, 96, 64)};
+  std::vector<std::vector<Tensor>> want(images.size()), got(images.size());
+  for (size_t i = 0; i < images.size(); ++i) want[i] = engine->forward(images[i]);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < images.size(); ++i) {
+    threads.emplace_back([&, i, own = std::shared_ptr<Engine>(engine->share())] {
+      for (int round = 0; round < 3; ++round) got[i] = own->forward(images[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(got, want);
 }
 
 TEST(Dnnl, RefusesWhatDoesNotFit) {

@@ -28,10 +28,13 @@ class OpenMpThreads {
   int before_;
 };
 
+// 0: as many as OpenMP would take, which OMP_NUM_THREADS may limit.
+int threads_or_all(int threads) { return threads > 0 ? threads : omp_get_max_threads(); }
+
 class DnnlEngine final : public Engine {
  public:
   DnnlEngine(std::shared_ptr<DnnlModel> model, Plan plan, int threads)
-      : model_(std::move(model)), plan_(std::move(plan)), threads_(threads > 0 ? threads : available_cpus()) {}
+      : model_(std::move(model)), plan_(std::move(plan)), threads_(threads_or_all(threads)) {}
 
   std::vector<Tensor> forward(const Tensor& images) override {
     const OpenMpThreads guard(threads_);
@@ -178,7 +181,7 @@ std::optional<Plan> kept_plan(const std::filesystem::path& cache, const std::str
 Plan choose_plan(const EngineOptions& options, const std::shared_ptr<DnnlModel>& model, const Plan& rule) {
   if (options.plan == "rule") return rule;
   if (options.plan != "auto" && options.plan != "tune") return parse_plan(read_file(options.plan, 1 << 20), model->spec());
-  const int threads = options.threads > 0 ? options.threads : available_cpus();
+  const int threads = threads_or_all(options.threads);
   const std::filesystem::path cache = plan_cache_path();
   const std::string key = plan_key(*model, options.precision, threads);
   if (options.plan == "auto") {
