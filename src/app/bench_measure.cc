@@ -75,10 +75,10 @@ class Round {
   void boxes(const std::vector<RawMap>& maps) {
     found_ = 0;
     for (size_t i = 0; i < pictures_.size(); ++i) {
-      found_ += static_cast<int64_t>(detector_.post_processor()
-                                         .run(maps, static_cast<int64_t>(i), frame_, pictures_[i].full_width,
-                                              pictures_[i].full_height)
-                                         .size());
+      found_ += static_cast<int64_t>(
+          detector_.post_processor()
+              .run(maps, static_cast<int64_t>(i), frame_, pictures_[i].full_width, pictures_[i].full_height)
+              .size());
     }
   }
 

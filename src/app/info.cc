@@ -31,12 +31,13 @@ std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::err
 
 std::string program_text(const Json& facts) {
   return fmt::format(
-      "yolov3 {}, {} build, {}\nlibraries  {}\noneDNN     {}\nLibTorch   {}\nengines    {}\nCPU        {}\nfeatures   {}\nthreads    "
+      "yolov3 {}, {} build, {}\nlibraries  {}\noneDNN     {}\nLibTorch   {}\nengines    {}\nCPU        {}\nfeatures   "
+      "{}\nthreads    "
       "{} of {} CPUs\n",
       facts["version"].get<std::string>(), facts["build"].get<std::string>(), facts["compiler"].get<std::string>(),
-      facts["libraries"].get<std::string>(), facts["onednn"].get<std::string>(), facts["torch"].get<std::string>(), fmt::join(available_engines(), ", "),
-      facts["cpu"].get<std::string>(), facts["cpu_features"].get<std::string>(), facts["threads"].get<int>(),
-      facts["cpus"].get<int>());
+      facts["libraries"].get<std::string>(), facts["onednn"].get<std::string>(), facts["torch"].get<std::string>(),
+      fmt::join(available_engines(), ", "), facts["cpu"].get<std::string>(), facts["cpu_features"].get<std::string>(),
+      facts["threads"].get<int>(), facts["cpus"].get<int>());
 }
 
 // The model without its numbers.
@@ -91,8 +92,8 @@ std::string text_of(const Described& d) {
   std::string out = fmt::format("{}\n{}", d.title, layer_table(d.spec));
   if (!out.ends_with('\n')) out += '\n';
   for (const auto& [precision, memory] : memory_of(d)) {
-    out += fmt::format("memory to run one picture in {}: maps {:.1f} MB in one arena, packed weights {:.1f} MB\n", precision,
-                       static_cast<double>(memory.maps) * 1e-6, static_cast<double>(memory.weights) * 1e-6);
+    out += fmt::format("memory to run one picture in {}: maps {:.1f} MB in one arena, packed weights {:.1f} MB\n",
+                       precision, static_cast<double>(memory.maps) * 1e-6, static_cast<double>(memory.weights) * 1e-6);
   }
   if (!d.names.empty()) out += fmt::format("classes: {}\n", fmt::join(d.names, ", "));
   for (const auto& [key, value] : d.facts) out += fmt::format("{}: {}\n", key, value);

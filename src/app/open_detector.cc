@@ -35,9 +35,10 @@ void add_detector_options(Options& options, DetectorChoice& choice) {
   options.add("max-det", &choice.detect.nms.max_detections, "boxes a picture, best first; 0 = all").range(0, 1e6);
   options.group("Where and how to run");
   options
-      .add("engine", &choice.engine.kind,
-           "what computes; auto = dnnl on the CPU, torch on cuda; reference = plain loops, slow; checked = dnnl against "
-           "reference, naming the first layer that differs, slower still")
+      .add(
+          "engine", &choice.engine.kind,
+          "what computes; auto = dnnl on the CPU, torch on cuda; reference = plain loops, slow; checked = dnnl against "
+          "reference, naming the first layer that differs, slower still")
       .choices({"auto", "dnnl", "reference", "torch", "checked"});
   options.add("device", &choice.engine.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
   options
@@ -48,7 +49,8 @@ void add_detector_options(Options& options, DetectorChoice& choice) {
   options.add("threads", &choice.engine.threads, "of the network; 0 = all").range(0, 4096);
   options
       .add("plan", &choice.engine.plan,
-           "algorithms and layouts of the dnnl engine: auto = as measured before, else by rule; rule; tune = measure now; "
+           "algorithms and layouts of the dnnl engine: auto = as measured before, else by rule; rule; tune = measure "
+           "now; "
            "or a file that bench --save-plan wrote, to repeat a run bit for bit")
       .placeholder("auto|rule|tune|FILE");
 }

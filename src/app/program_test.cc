@@ -241,8 +241,7 @@ TEST_F(Program, DataCheckCountsDataWithoutSplitsOnce) {
   make_pictures();
   write_file(path("names.txt"), "dog\n");
   write_file(path("list.txt"), "pictures/a.jpg 1,2,30,40,0\n");
-  const Ran ran =
-      run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--json", "-"});
+  const Ran ran = run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--json", "-"});
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_EQ(nlohmann::json::parse(ran.out).size(), 1u) << ran.out;
 }
@@ -277,8 +276,7 @@ TEST_F(Program, EvalJudgesResultsOfAnyDetector) {
   ASSERT_EQ(ran.code, 0) << ran.err;
   const nlohmann::json truth = nlohmann::json::parse(read_file(golden + "real.metrics.json"));
   const nlohmann::json found = nlohmann::json::parse(ran.out)["coco"];
-  for (const char* figure :
-       {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}) {
+  for (const char* figure : {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}) {
     EXPECT_NEAR(found[figure].get<double>(), truth[figure].get<double>(), 1e-12) << figure;
   }
   EXPECT_EQ(found.size(), 12u);
@@ -308,9 +306,27 @@ TEST_F(Program, OptionsWithoutEffectAreRefused) {
 
 TEST_F(Program, UltralyticsAndDarknetSpellingsAreUnderstood) {
   const std::string model = make_model(), pictures = make_pictures();
-  const Ran ran = run({"detect", "--weights", model, "--source", pictures + "/b.png", "--conf-thres", "0.3",
-                       "--iou_thres", "0.5", "--img", "64", "--batch-size", "2", "--max-det", "9", "--out", "-",
-                       "--format", "json", "--engine", "reference"});
+  const Ran ran = run({"detect",
+                       "--weights",
+                       model,
+                       "--source",
+                       pictures + "/b.png",
+                       "--conf-thres",
+                       "0.3",
+                       "--iou_thres",
+                       "0.5",
+                       "--img",
+                       "64",
+                       "--batch-size",
+                       "2",
+                       "--max-det",
+                       "9",
+                       "--out",
+                       "-",
+                       "--format",
+                       "json",
+                       "--engine",
+                       "reference"});
   EXPECT_EQ(ran.code, 0) << ran.err;
   write_file(path("small.cfg"), kSmallCfg);
   EXPECT_EQ(run({"info", "--cfg", path("small.cfg"), "--img", "96"}).code, 0);
@@ -346,15 +362,15 @@ TEST_F(Program, EvalSaysWhereAllDefectsAre) {
   for (int i = 0; i < 300; ++i) line += " 1,2,30,40,0";
   for (int i = 0; i < 12; ++i) line += " 50,50,40,60,1";
   write_file(path("list.txt"), line + "\n");
-  const Ran ran = run({"eval", "--weights", model, "--data", path("list.txt"), "--names", path("names.txt"),
-                       "--engine", "reference"});
+  const Ran ran = run(
+      {"eval", "--weights", model, "--data", path("list.txt"), "--names", path("names.txt"), "--engine", "reference"});
   EXPECT_NE(ran.err.find("yolov3 data check --json"), std::string::npos) << ran.err;
 }
 
 TEST_F(Program, AnInterruptedDetectionKeepsItsResults) {
   const std::string model = make_model(), pictures = make_pictures();
-  const Words words = {"detect", "--weights", model,      "--source", pictures, "--engine", "reference",
-                       "--out",  path("out"), "--format", "coco"};
+  const Words words = {"detect",    "--weights", model,       "--source", pictures, "--engine",
+                       "reference", "--out",     path("out"), "--format", "coco"};
   install_interrupt_handlers();
   std::raise(SIGTERM);
   const Ran ran = run(words);
@@ -370,13 +386,15 @@ TEST_F(Program, FileNamesDoNotSteerTheTerminal) {
   const std::string model = make_model();
   make_directories(folder_ / "pictures");
   write_file(folder_ / "pictures/\x1b[2Jb.jpg", "no picture");
-  const Ran ran = run({"detect", "--weights", model, "--source", path("pictures"), "--engine", "reference", "--out",
-                       path("out")});
+  const Ran ran =
+      run({"detect", "--weights", model, "--source", path("pictures"), "--engine", "reference", "--out", path("out")});
   EXPECT_EQ(ran.code, 3);
   EXPECT_NE(ran.err.find("?[2Jb.jpg"), std::string::npos) << ran.err;
   EXPECT_EQ(ran.err.find('\x1b'), std::string::npos);
   EXPECT_EQ(run({"info", "--weights", path("\x1b[2J")}).err.find('\x1b'), std::string::npos);
-  EXPECT_EQ(fit_for_terminal("a\tb\n\n\x07" "c\n"), "a?b\n\n?c\n");
+  EXPECT_EQ(fit_for_terminal("a\tb\n\n\x07"
+                             "c\n"),
+            "a?b\n\n?c\n");
 }
 
 }  // namespace

@@ -94,8 +94,7 @@ void add_run_options(Options& options, TrainOptions& t) {
   options.add("project", &t.project, "folder of the runs").placeholder("DIR");
   options.add("name", &t.name, "of this run; name2, name3, ... when taken: nothing older is overwritten");
   options.add("resume", &t.resume, "go on with --project/--name where it stopped").unrecorded();
-  options.add("save-period", &t.save_period, "epochs between weights/epoch-N.h5; 0 = none of them")
-      .range(0, 1000000);
+  options.add("save-period", &t.save_period, "epochs between weights/epoch-N.h5; 0 = none of them").range(0, 1000000);
   options.add("val", &t.validate,
               "measure mAP on the val split after each epoch; false = no best.h5 either, only last.h5");
 }

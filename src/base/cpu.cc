@@ -38,8 +38,7 @@ CpuFeatures detect() {
   features.avx512 = limit >= IsaLimit::avx512_core && features.avx2 && __builtin_cpu_supports("avx512f") &&
                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512vl");
-  features.avx512_vnni =
-      limit >= IsaLimit::avx512_core_vnni && features.avx512 && __builtin_cpu_supports("avx512vnni");
+  features.avx512_vnni = limit >= IsaLimit::avx512_core_vnni && features.avx512 && __builtin_cpu_supports("avx512vnni");
   features.avx512_bf16 =
       limit >= IsaLimit::avx512_core_bf16 && features.avx512_vnni && __builtin_cpu_supports("avx512bf16");
   unsigned a = 0, b = 0, c = 0, d = 0;

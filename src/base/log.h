@@ -9,8 +9,8 @@
 
 namespace yolov3 {
 
-void log_line(const std::string& text);               // as it is
-void log_status(const std::string& text);             // replaces the last status; nothing unless stderr is a terminal
+void log_line(const std::string& text);    // as it is
+void log_status(const std::string& text);  // replaces the last status; nothing unless stderr is a terminal
 bool stderr_is_terminal();
 
 template <class... Args>

@@ -16,12 +16,12 @@ class Rng {
  public:
   explicit Rng(uint64_t seed, uint64_t epoch = 0, uint64_t index = 0);
 
-  uint64_t next();                            // all 64 bits random
-  double uniform();                           // in [0,1), 53 bits
-  double uniform(double low, double high);    // in [low,high)
-  int64_t integer(int64_t low, int64_t high); // in [low,high], unbiased; needs low <= high
+  uint64_t next();                             // all 64 bits random
+  double uniform();                            // in [0,1), 53 bits
+  double uniform(double low, double high);     // in [low,high)
+  int64_t integer(int64_t low, int64_t high);  // in [low,high], unbiased; needs low <= high
   bool chance(double probability);
-  double normal();                            // mean 0, deviation 1
+  double normal();  // mean 0, deviation 1
 
   template <class T>
   void shuffle(std::vector<T>& items) {

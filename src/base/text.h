@@ -8,7 +8,7 @@
 
 namespace yolov3 {
 
-std::string_view trim(std::string_view text);                // without spaces, tabs, CR and LF at both ends
+std::string_view trim(std::string_view text);  // without spaces, tabs, CR and LF at both ends
 std::vector<std::string_view> split(std::string_view text, char separator);  // keeps empty parts
 std::vector<std::string_view> split_words(std::string_view text);            // at runs of white space
 std::vector<std::string_view> split_lines(std::string_view text);            // LF or CRLF; a UTF-8 BOM is skipped

@@ -19,7 +19,7 @@
 namespace yolov3 {
 
 struct AugmentOptions {
-  double flip = 0.5;       // probability of each, as in the notes
+  double flip = 0.5;  // probability of each, as in the notes
   double crop = 0.5;
   double translate = 0.5;
   bool operator==(const AugmentOptions&) const = default;

@@ -21,17 +21,17 @@ struct SyntheticRef {
 };
 
 struct Example {
-  std::filesystem::path image;              // absolute or relative to the working directory; a label for synthetic ones
-  std::vector<Annotation> objects;          // box_image
-  int64_t image_id = 0;                     // the data set's own, or the position
+  std::filesystem::path image;      // absolute or relative to the working directory; a label for synthetic ones
+  std::vector<Annotation> objects;  // box_image
+  int64_t image_id = 0;             // the data set's own, or the position
   std::optional<SyntheticRef> synthetic;
-  std::string origin;                       // "train.txt:12" or "Annotations/a.xml": for messages
+  std::string origin;  // "train.txt:12" or "Annotations/a.xml": for messages
 };
 
 struct Dataset {
-  std::vector<std::string> names;           // of the classes
-  std::vector<int64_t> category_ids;        // the data set's own ids (COCO); empty = the index
-  std::vector<Example> examples;            // background pictures have no objects
+  std::vector<std::string> names;     // of the classes
+  std::vector<int64_t> category_ids;  // the data set's own ids (COCO); empty = the index
+  std::vector<Example> examples;      // background pictures have no objects
 };
 
 // The picture of an example. Errors: as load_image.

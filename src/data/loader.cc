@@ -109,9 +109,9 @@ struct Loader::Impl {
     uint64_t epoch = 0;
     int width = 0, height = 0;
     int claimed = 0, done = 0;
-    int failed = -1;               // lowest sample that failed, so that the same error is thrown for any worker count
+    int failed = -1;  // lowest sample that failed, so that the same error is thrown for any worker count
     std::exception_ptr error;
-    std::once_flag allocated;      // by the first worker that needs the tensor, not under the mutex
+    std::once_flag allocated;  // by the first worker that needs the tensor, not under the mutex
     int size() const { return static_cast<int>(batch.examples.size()); }
   };
   using Clock = std::chrono::steady_clock;
@@ -120,7 +120,7 @@ struct Loader::Impl {
   const LoaderOptions options;
   const int64_t example_count, batch_count;
 
-  std::mutex mutex;                // guards all below but wait and workers
+  std::mutex mutex;  // guards all below but wait and workers
   std::condition_variable work, ready;
   std::deque<std::shared_ptr<Pending>> queue;
   std::vector<int64_t> order;
@@ -191,8 +191,9 @@ std::exception_ptr Loader::Impl::prepare(Pending& pending, int index) const {
   const auto i = static_cast<size_t>(index);
   const Example& example = dataset.examples[static_cast<size_t>(batch.examples[i])];
   try {
-    std::call_once(pending.allocated,
-                   [&] { batch.images = Tensor({pending.size(), 3, pending.height, pending.width}); });
+    std::call_once(pending.allocated, [&] {
+      batch.images = Tensor({pending.size(), 3, pending.height, pending.width});
+    });
     const int64_t image_elements = batch.images.size() / pending.size();
     PreparedSample prepared = prepare_sample(example, options, pending.width, pending.height,
                                              Rng(options.seed, pending.epoch, static_cast<uint64_t>(batch.examples[i])),

@@ -22,18 +22,18 @@ namespace yolov3 {
 
 struct LoaderOptions {
   int batch = 8;
-  int width = 416, height = 416;      // of the network input
-  std::vector<int> multi_scale;       // square sizes, one drawn every multi_scale_every batches, for width x height
+  int width = 416, height = 416;  // of the network input
+  std::vector<int> multi_scale;   // square sizes, one drawn every multi_scale_every batches, for width x height
   int multi_scale_every = 10;
-  bool shuffle = false;               // anew each epoch
-  bool augmented = false;             // apply `augment`
+  bool shuffle = false;    // anew each epoch
+  bool augmented = false;  // apply `augment`
   AugmentOptions augment;
-  bool letterbox = true;              // false: stretch
-  bool exact_decode = false;          // never decode JPEGs at reduced size
-  int workers = 2;                    // threads; 0 = load inside next()
-  int prefetch = 4;                   // batches begun or finished that may wait, the bound of the memory
+  bool letterbox = true;      // false: stretch
+  bool exact_decode = false;  // never decode JPEGs at reduced size
+  int workers = 2;            // threads; 0 = load inside next()
+  int prefetch = 4;           // batches begun or finished that may wait, the bound of the memory
   uint64_t seed = 0;
-  float min_box_px = 1.0f;            // boxes narrower or lower in the network's pixels after clipping are left out
+  float min_box_px = 1.0f;  // boxes narrower or lower in the network's pixels after clipping are left out
 };
 
 class Loader {
@@ -54,7 +54,7 @@ class Loader {
   // place of the batch that it belongs to; the call after that gives the batch after that.
   std::optional<Batch> next();
 
-  double wait_seconds() const;        // spent in next() in this epoch: the loader's share of the time
+  double wait_seconds() const;  // spent in next() in this epoch: the loader's share of the time
 
  private:
   struct Impl;

@@ -37,9 +37,13 @@ void expect_near(const Box& got, const Box& want, float tolerance, const std::st
 constexpr float kPixel = 1.001f;
 
 TEST_F(LoaderSampleTest, ARectangleStaysUnderItsBoxThereAndBack) {
-  const struct { int width, height; Box box; } pictures[] = {
-      {300, 200, {50, 60, 151, 120}}, {113, 157, {0, 0, 40, 50}},
-      {500, 375, {401, 300, 500, 375}}, {40, 40, {10, 11, 30, 27}}};
+  const struct {
+    int width, height;
+    Box box;
+  } pictures[] = {{300, 200, {50, 60, 151, 120}},
+                  {113, 157, {0, 0, 40, 50}},
+                  {500, 375, {401, 300, 500, 375}},
+                  {40, 40, {10, 11, 30, 27}}};
   for (const auto& picture : pictures) {
     const Example one = example("one", picture.width, picture.height, picture.box);
     for (const bool letterbox : {true, false}) {
@@ -106,12 +110,12 @@ TEST_F(LoaderSampleTest, BoxesAreClippedAndTinyOnesLeftOutCrowdsKept) {
   const auto add = [&](Box box, bool crowd) {
     one.objects.push_back({.box = box, .crowd = crowd, .area = box.area()});
   };
-  add({-20, -20, 20, 20}, false);    // clipped to 20 x 20: 10 x 10 in the network
-  add({10, 10, 11.5f, 60}, false);   // 0.75 wide
-  add({10, 10, 60, 11.5f}, false);   // 0.75 high
-  add({10, 10, 12, 12}, false);      // 1 x 1: just stays
-  add({130, 10, 150, 60}, false);    // outside
-  add({0, 0, 128, 128}, true);       // a crowd
+  add({-20, -20, 20, 20}, false);   // clipped to 20 x 20: 10 x 10 in the network
+  add({10, 10, 11.5f, 60}, false);  // 0.75 wide
+  add({10, 10, 60, 11.5f}, false);  // 0.75 high
+  add({10, 10, 12, 12}, false);     // 1 x 1: just stays
+  add({130, 10, 150, 60}, false);   // outside
+  add({0, 0, 128, 128}, true);      // a crowd
   LoaderOptions options;
   std::vector<float> planes(3 * 64 * 64);
   for (const bool augmented : {false, true}) {

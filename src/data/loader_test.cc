@@ -59,8 +59,10 @@ TEST_F(LoaderTest, TheSameBytesForAnyNumberOfWorkers) {
     Loader loader(dataset, options);
     for (const int64_t epoch : {0, 1}) {
       std::vector<Batch> got = run_epoch(loader, epoch);
-      if (workers == 0) want[epoch] = std::move(got);
-      else expect_same(got, want[epoch], std::to_string(workers) + " workers, epoch " + std::to_string(epoch));
+      if (workers == 0)
+        want[epoch] = std::move(got);
+      else
+        expect_same(got, want[epoch], std::to_string(workers) + " workers, epoch " + std::to_string(epoch));
     }
   }
   ASSERT_EQ(want[0].size(), 6u);
@@ -105,8 +107,10 @@ TEST_F(LoaderTest, WithoutShuffleInOrderWithItAPermutationAnewEachEpoch) {
 
 // D14: the original filled the last batch from the front and crashed on sets of less than half a batch.
 TEST_F(LoaderTest, D14TheLastBatchIsSmallerAndTinySetsWork) {
-  const struct { int examples, batch; std::vector<int64_t> sizes; } cases[] = {
-      {0, 4, {}}, {1, 4, {1}}, {3, 8, {3}}, {8, 4, {4, 4}}, {9, 4, {4, 4, 1}}};
+  const struct {
+    int examples, batch;
+    std::vector<int64_t> sizes;
+  } cases[] = {{0, 4, {}}, {1, 4, {1}}, {3, 8, {3}}, {8, 4, {4, 4}}, {9, 4, {4, 4, 1}}};
   for (const auto& c : cases) {
     const Dataset dataset = make_dataset(c.examples);
     for (const int workers : {0, 3}) {

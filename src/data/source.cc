@@ -227,7 +227,9 @@ std::string describe(const DefectReport& report, size_t max_listed) {
   for (size_t i = 0; i < listed; ++i) {
     const Defect& defect = report.defects[i];
     text += fmt::format("  {}: {}: {}{}\n", defect.where, defect.reason, defect.detail,
-                        defect.kept ? " (kept)" : defect.repaired ? " (repaired)" : "");
+                        defect.kept       ? " (kept)"
+                        : defect.repaired ? " (repaired)"
+                                          : "");
   }
   if (listed < report.defects.size()) text += fmt::format("  ... and {} more\n", report.defects.size() - listed);
   return text;

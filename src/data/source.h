@@ -20,12 +20,12 @@ enum class BadDataPolicy {
 BadDataPolicy parse_bad_data_policy(const std::string& text);
 
 struct Defect {
-  std::string reason;    // a short fixed text to count by: "missing image", "box outside image", ...
-  std::string where;     // file:line
-  std::string detail;    // what was expected and found
-  bool image = false;    // the picture is concerned, not just one box
-  bool repaired = false; // mended: the box was kept, or was the copy that de-duplication removes
-  bool kept = false;     // suspicious only: the box was kept as it is
+  std::string reason;     // a short fixed text to count by: "missing image", "box outside image", ...
+  std::string where;      // file:line
+  std::string detail;     // what was expected and found
+  bool image = false;     // the picture is concerned, not just one box
+  bool repaired = false;  // mended: the box was kept, or was the copy that de-duplication removes
+  bool kept = false;      // suspicious only: the box was kept as it is
 };
 
 struct DefectReport {
@@ -35,12 +35,12 @@ struct DefectReport {
 };
 
 struct DataOptions {
-  std::string data;                       // as the user wrote it
-  std::filesystem::path names;            // --names: a file of class names; empty = what the data set says
+  std::string data;             // as the user wrote it
+  std::filesystem::path names;  // --names: a file of class names; empty = what the data set says
   BadDataPolicy bad_data = BadDataPolicy::skip;
-  bool verify_images = true;              // decode every picture once, in parallel, to find broken ones before training
-  int threads = 0;                        // for that; 0 = all
-  uint64_t seed = 0;                      // of synthetic data
+  bool verify_images = true;  // decode every picture once, in parallel, to find broken ones before training
+  int threads = 0;            // for that; 0 = all
+  uint64_t seed = 0;          // of synthetic data
 };
 
 constexpr const char* kWholeDataset = "all";

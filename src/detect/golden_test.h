@@ -15,7 +15,7 @@ struct GoldenArray {
   const double* row(int64_t i) const { return values.data() + i * (shape.size() > 1 ? shape[1] : 1); }
 };
 
-GoldenArray golden_array(const std::string& path);                               // "assign/0/cells"
+GoldenArray golden_array(const std::string& path);                                 // "assign/0/cells"
 GoldenArray golden_attribute(const std::string& object, const std::string& name);  // "assign/0", "input_size"
 double golden_number(const std::string& object, const std::string& name);
 

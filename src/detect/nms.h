@@ -14,9 +14,9 @@ namespace yolov3 {
 
 struct NmsOptions {
   float iou_threshold = 0.45f;
-  bool agnostic = false;        // boxes of other classes suppress too
-  int max_detections = 300;     // kept a picture, best first; 0 = all
-  int max_candidates = 30000;   // looked at, best first
+  bool agnostic = false;       // boxes of other classes suppress too
+  int max_detections = 300;    // kept a picture, best first; 0 = all
+  int max_candidates = 30000;  // looked at, best first
 };
 
 // Boxes as columns, so that the loop over them compiles to vector code.

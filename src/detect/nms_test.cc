@@ -60,7 +60,8 @@ TEST(Nms, EqualsThePlainRule) {
   for (int i = 0; i < 1500; ++i) {
     const auto x = static_cast<float>(rng.uniform(0, 300)), y = static_cast<float>(rng.uniform(0, 300));
     many.push_back({{x, y, x + static_cast<float>(rng.uniform(1, 90)), y + static_cast<float>(rng.uniform(1, 90))},
-                    static_cast<int>(rng.integer(0, 3)), static_cast<float>(rng.integer(0, 200)) / 200});
+                    static_cast<int>(rng.integer(0, 3)),
+                    static_cast<float>(rng.integer(0, 200)) / 200});
   }
   std::vector<Detection> sorted = many, want;
   std::stable_sort(sorted.begin(), sorted.end(), [](const Detection& a, const Detection& b) {

@@ -88,8 +88,15 @@ TEST(Dnnl, SizesAndBatchesInAnyOrder) {
   const auto weights = lively_weights(spec);
   const auto reference = make_reference_engine(spec, weights);
   const auto engine = make_engine({.kind = "dnnl", .plan = "rule"}, spec, weights);
-  for (const auto& [n, h, w] : {std::tuple{1, 64, 64}, {2, 96, 64}, {1, 32, 32}, {3, 64, 64}, {1, 128, 96}, {1, 64, 64},
-                                {1, 160, 160}, {2, 96, 64}, {1, 32, 32}}) {
+  for (const auto& [n, h, w] : {std::tuple{1, 64, 64},
+                                {2, 96, 64},
+                                {1, 32, 32},
+                                {3, 64, 64},
+                                {1, 128, 96},
+                                {1, 64, 64},
+                                {1, 160, 160},
+                                {2, 96, 64},
+                                {1, 32, 32}}) {
     const Tensor images = random_images(n, h, w);
     expect_agree(engine->forward(images), reference->forward(images), precision_tolerance("f32", 13));
   }
@@ -133,7 +140,8 @@ TEST(Dnnl, SharedEnginesGiveTheSameBits) {
   const auto other = engine->share();
   const Tensor images = random_images(1, 64, 64);
   EXPECT_EQ(engine->forward(images), other->forward(images));
-  EXPECT_EQ(engine->forward(images), make_engine({.kind = "dnnl", .threads = 1, .plan = "rule"}, spec, weights)->forward(images))
+  EXPECT_EQ(engine->forward(images),
+            make_engine({.kind = "dnnl", .threads = 1, .plan = "rule"}, spec, weights)->forward(images))
       << "the same plan, weights and threads: the same bits";
 }
 

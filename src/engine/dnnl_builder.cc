@@ -191,8 +191,12 @@ class ProgramBuilder {
     const int source = input_map(spec_, lowering_, layer, 0);
     const int residual = result == layer ? kNone : other_input(result, layer);
     const MapFormat source_format = map_at(map_of(source)).format;
-    ConvTask task{layer, std::get<Conv>(layer_at(layer).op), input_shape(spec_, static_cast<size_t>(layer)),
-                  layer_at(layer).out, p_.images_, wanted_source(layer, source_format),
+    ConvTask task{layer,
+                  std::get<Conv>(layer_at(layer).op),
+                  input_shape(spec_, static_cast<size_t>(layer)),
+                  layer_at(layer).out,
+                  p_.images_,
+                  wanted_source(layer, source_format),
                   formats_.maps[static_cast<size_t>(result)]};
     MapFormat residual_format;
     if (residual != kNone) {
@@ -216,9 +220,10 @@ class ProgramBuilder {
     const NumberType type = choice_of_.at(layer).type;
     const bool fits = stored.type == type || (type == NumberType::s8 && stored.type == NumberType::u8);
     if (fits) return stored;
-    MapFormat wanted{type, type == NumberType::f32    ? plan_.f32_layout
-                           : type == NumberType::bf16 ? plan_.bf16_layout
-                                                      : Layout::channels_last,
+    MapFormat wanted{type,
+                     type == NumberType::f32    ? plan_.f32_layout
+                     : type == NumberType::bf16 ? plan_.bf16_layout
+                                                : Layout::channels_last,
                      1};
     if (type == NumberType::s8) {
       const int map = input_map(spec_, lowering_, layer, 0);

@@ -145,8 +145,8 @@ ConvSolution solve_conv(DnnlModel& model, const ConvTask& task, const ConvChoice
   if (wanted.type != NumberType::f32) choices.push_back({NumberType::f32, ConvAlgorithm::direct});
   for (const ConvChoice& choice : choices) {
     std::vector<MapFormat> sources;
-    const bool same_type = choice.type == task.source.type ||
-                           (choice.type == NumberType::s8 && task.source.type == NumberType::u8);
+    const bool same_type =
+        choice.type == task.source.type || (choice.type == NumberType::s8 && task.source.type == NumberType::u8);
     if (same_type) sources.push_back(task.source);
     for (const Layout layout : {plan.f32_layout, Layout::channels_last}) {
       MapFormat source = task.source;
@@ -166,10 +166,11 @@ ConvSolution solve_conv(DnnlModel& model, const ConvTask& task, const ConvChoice
       }
     }
   }
-  fail("layer {} (convolution {}x{} stride {}, groups {}, {} -> {}): oneDNN has no primitive for it; use --engine "
-       "reference",
-       task.layer, task.conv.size, task.conv.size, task.conv.stride, task.conv.groups, to_string(task.in),
-       to_string(task.out));
+  fail(
+      "layer {} (convolution {}x{} stride {}, groups {}, {} -> {}): oneDNN has no primitive for it; use --engine "
+      "reference",
+      task.layer, task.conv.size, task.conv.size, task.conv.stride, task.conv.groups, to_string(task.in),
+      to_string(task.out));
 }
 
 }  // namespace yolov3

@@ -18,7 +18,7 @@ struct ConvTask {
   Conv conv;
   LayerShape in, out;
   int64_t images = 1;
-  MapFormat source, target;          // of the maps before and after
+  MapFormat source, target;             // of the maps before and after
   const MapFormat* residual = nullptr;  // added after the activation; null: nothing is
   bool may_overwrite_residual = false;  // its map is read for the last time and may become the result's
 };

@@ -103,15 +103,15 @@ class DnnlEngine final : public Engine {
 
   // Most recently used first; the least recently used one goes when there are too many.
   DnnlProgram& program_for(int64_t images, int64_t height, int64_t width) {
-    const auto found = std::ranges::find_if(programs_, [&](const Program& p) {
-      return p.images == images && p.height == height && p.width == width;
-    });
+    const auto found = std::ranges::find_if(
+        programs_, [&](const Program& p) { return p.images == images && p.height == height && p.width == width; });
     if (found != programs_.end()) {
       programs_.splice(programs_.begin(), programs_, found);
       return *programs_.front().program;
     }
     NetworkSpec spec = model_->spec();
-    if (spec.input.height != height || spec.input.width != width) spec = with_input_size(std::move(spec), width, height);
+    if (spec.input.height != height || spec.input.width != width)
+      spec = with_input_size(std::move(spec), width, height);
     auto program = std::make_unique<DnnlProgram>(model_, spec, images, plan_);
     if (programs_.size() >= kKeptPrograms) programs_.pop_back();
     programs_.push_front({images, height, width, std::move(program)});
@@ -180,7 +180,8 @@ std::optional<Plan> kept_plan(const std::filesystem::path& cache, const std::str
 
 Plan choose_plan(const EngineOptions& options, const std::shared_ptr<DnnlModel>& model, const Plan& rule) {
   if (options.plan == "rule") return rule;
-  if (options.plan != "auto" && options.plan != "tune") return parse_plan(read_file(options.plan, 1 << 20), model->spec());
+  if (options.plan != "auto" && options.plan != "tune")
+    return parse_plan(read_file(options.plan, 1 << 20), model->spec());
   const int threads = threads_or_all(options.threads);
   const std::filesystem::path cache = plan_cache_path();
   const std::string key = plan_key(*model, options.precision, threads);

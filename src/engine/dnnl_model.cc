@@ -69,8 +69,7 @@ PackedConv DnnlModel::pack(int layer, const dnnl::memory::desc& form, float sour
   using dnnl::memory;
   if (weights_ == nullptr) return {{}, memory(form, engine_, nullptr), memory({}, engine_, nullptr)};
   const Conv& conv = std::get<Conv>(spec_.layers[static_cast<size_t>(layer)].op);
-  FoldedConv folded =
-      fold_conv(conv, &weights_->tensors[first_slot_[static_cast<size_t>(layer)]], spec_.bn_epsilon);
+  FoldedConv folded = fold_conv(conv, &weights_->tensors[first_slot_[static_cast<size_t>(layer)]], spec_.bn_epsilon);
   PackedConv packed{Tensor({static_cast<int64_t>(form.get_size() + 3) / 4}), {}, {}};
   packed.kernel = memory(form, engine_, packed.storage.data());
   packed.bias = memory({{conv.filters}, memory::data_type::f32, memory::format_tag::x}, engine_);
@@ -88,7 +87,8 @@ PackedConv DnnlModel::pack(int layer, const dnnl::memory::desc& form, float sour
                            conv.groups == 1 ? memory::format_tag::oihw : memory::format_tag::goihw);
   memory source(plain, engine_, folded.kernel.data());
   dnnl::stream stream(engine_);
-  dnnl::reorder(dnnl::reorder::primitive_desc(source, packed.kernel, attributes)).execute(stream, source, packed.kernel);
+  dnnl::reorder(dnnl::reorder::primitive_desc(source, packed.kernel, attributes))
+      .execute(stream, source, packed.kernel);
   stream.wait();
   return packed;
 }

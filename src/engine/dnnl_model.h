@@ -55,7 +55,7 @@ class DnnlModel {
   dnnl::engine engine_;
   std::vector<size_t> first_slot_;  // of each layer
   std::mutex mutex_;
-  std::multimap<int, Entry> entries_;              // by layer
+  std::multimap<int, Entry> entries_;  // by layer
   std::map<int, std::vector<float>> filter_scales_;
 };
 

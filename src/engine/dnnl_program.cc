@@ -28,7 +28,8 @@ int64_t place_buffers(std::vector<ArenaBuffer>& buffers) {
     for (const ArenaBuffer* other : placed) {
       if (!alive_together(buffer, *other)) continue;
       if (buffer.offset + buffer.bytes <= other->offset) break;
-      buffer.offset = std::max(buffer.offset, (other->offset + other->bytes + kAlignment - 1) / kAlignment * kAlignment);
+      buffer.offset =
+          std::max(buffer.offset, (other->offset + other->bytes + kAlignment - 1) / kAlignment * kAlignment);
     }
     placed.insert(std::ranges::upper_bound(placed, buffer.offset, {}, [](const ArenaBuffer* b) { return b->offset; }),
                   &buffer);
@@ -44,7 +45,8 @@ int64_t DnnlProgram::arena_bytes() const { return arena_bytes_; }
 int64_t DnnlProgram::packed_bytes() const {
   int64_t bytes = 0;
   for (const Conv& conv : convs_) {
-    bytes += static_cast<int64_t>(conv.weights->kernel.get_desc().get_size() + conv.weights->bias.get_desc().get_size());
+    bytes +=
+        static_cast<int64_t>(conv.weights->kernel.get_desc().get_size() + conv.weights->bias.get_desc().get_size());
   }
   return bytes;
 }
@@ -88,10 +90,8 @@ void DnnlProgram::execute(const Step& step) {
     case Step::Kind::upsample: return upsample_map(view(step.in), std::get<Upsample>(op).stride, view(step.out));
     case Step::Kind::max_pool: return max_pool_map(view(step.in), std::get<MaxPool>(op), view(step.out));
     case Step::Kind::average: return average_map(view(step.in), view(step.out));
-    case Step::Kind::scale:
-      return scale_map(view(step.in), view(step.second), step.math.activation, view(step.out));
-    case Step::Kind::planes:
-      return map_to_planes(view(step.in), reinterpret_cast<float*>(view(step.out).data));
+    case Step::Kind::scale: return scale_map(view(step.in), view(step.second), step.math.activation, view(step.out));
+    case Step::Kind::planes: return map_to_planes(view(step.in), reinterpret_cast<float*>(view(step.out).data));
   }
 }
 

@@ -27,11 +27,11 @@ struct DnnlProgram::Conv {
 struct DnnlProgram::Step {
   enum class Kind { convolution, compute, copy, upsample, max_pool, average, scale, planes };
   Kind kind;
-  int layer = 0;                    // whose map it works on
-  std::vector<std::pair<int, int>> finishes;  // layers, with their maps, that are whole after it
-  int in = -1, second = -1, out = -1;  // maps; second: an addend, or the map that factors scale
-  int conv = -1;                    // index of the convolution
-  RowMath math;                     // compute, scale
+  int layer = 0;                                   // whose map it works on
+  std::vector<std::pair<int, int>> finishes;       // layers, with their maps, that are whole after it
+  int in = -1, second = -1, out = -1;              // maps; second: an addend, or the map that factors scale
+  int conv = -1;                                   // index of the convolution
+  RowMath math;                                    // compute, scale
   int64_t in_first = 0, count = 0, out_first = 0;  // copy: channels
   StepTime info;
 };

@@ -108,8 +108,9 @@ TEST(DnnlModel, PacksOnceForAll) {
 // Weights +-127 and 64 in units of a scale are exact in int8.
 TEST(DnnlModel, QuantisesAFilterByItsLargestWeight) {
   const NetworkSpec spec = spec_of(
-      "[convolutional]\nfilters=7\nsize=1\nstride=1\nactivation=linear\n[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum=1\n", 32,
-      32);
+      "[convolutional]\nfilters=7\nsize=1\nstride=1\nactivation=linear\n[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum="
+      "1\n",
+      32, 32);
   auto weights = std::make_shared<Weights>(zero_weights(spec));
   const float kernel[] = {127 * 0.5f, -64 * 0.5f, 0.5f};
   std::copy_n(kernel, 3, weights->tensors[1].data());

@@ -91,7 +91,7 @@ class FormatChooser {
 
  private:
   Layout layout_of(NumberType type) const {
-    return type == NumberType::f32 ? plan_.f32_layout
+    return type == NumberType::f32    ? plan_.f32_layout
            : type == NumberType::bf16 ? plan_.bf16_layout
                                       : Layout::channels_last;
   }
@@ -133,8 +133,11 @@ class FormatChooser {
 Lowering lower(const NetworkSpec& spec) {
   check(!heads(spec).empty(), "the network has no [yolo] layer, so it has no raw maps to give");
   const size_t count = spec.layers.size();
-  Lowering lowering{needed_by_heads(spec), std::vector<int>(count), std::vector<int>(count, -1),
-                    std::vector<std::vector<int>>(count), {}};
+  Lowering lowering{needed_by_heads(spec),
+                    std::vector<int>(count),
+                    std::vector<int>(count, -1),
+                    std::vector<std::vector<int>>(count),
+                    {}};
   const std::vector<int> counts = reader_counts(spec, lowering.needed);
   for (size_t i = 0; i < count; ++i) {
     const int layer = static_cast<int>(i);

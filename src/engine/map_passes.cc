@@ -254,7 +254,8 @@ void planes_to_map(const float* planes, const MapView& out) {
     const Share share = my_share(out.images * pixels);
     for (int64_t i = share.begin; i < share.end; ++i) {
       const int64_t n = i / pixels, pixel = i % pixels;
-      for (int64_t c = 0; c < channels; ++c) values[static_cast<size_t>(c)] = planes[(n * channels + c) * pixels + pixel];
+      for (int64_t c = 0; c < channels; ++c)
+        values[static_cast<size_t>(c)] = planes[(n * channels + c) * pixels + pixel];
       const int64_t block = common_block(out);
       for (int64_t first = 0; first < channels; first += block) {
         from_floats(values.data() + first, out.at(n, first, pixel), out.format.type, out.format.scale,

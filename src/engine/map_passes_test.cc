@@ -63,7 +63,8 @@ class StoredMap {
 std::vector<MapFormat> formats() {
   std::vector<MapFormat> all;
   for (const NumberType type : {NumberType::f32, NumberType::bf16, NumberType::s8}) {
-    for (const Layout layout : {Layout::channels_last, Layout::blocked8, Layout::blocked16}) all.push_back({type, layout, 1});
+    for (const Layout layout : {Layout::channels_last, Layout::blocked8, Layout::blocked16})
+      all.push_back({type, layout, 1});
   }
   return all;
 }
@@ -240,10 +241,10 @@ TEST(MapPasses, PicturesBecomeTheInput) {
   const auto fraction = [&](int64_t n, int64_t c, int64_t p) {
     return static_cast<float>(pictures[static_cast<size_t>(n)].rgb[static_cast<size_t>(3 * p + c)] / 255.0);
   };
-  for (MapFormat format : {MapFormat{NumberType::f32, Layout::planes, 1}, MapFormat{NumberType::f32, Layout::blocked16, 1},
-                           MapFormat{NumberType::f32, Layout::channels_last, 1},
-                           MapFormat{NumberType::bf16, Layout::channels_last, 1},
-                           MapFormat{NumberType::u8, Layout::channels_last, 1.0f / 255.0f}}) {
+  for (MapFormat format :
+       {MapFormat{NumberType::f32, Layout::planes, 1}, MapFormat{NumberType::f32, Layout::blocked16, 1},
+        MapFormat{NumberType::f32, Layout::channels_last, 1}, MapFormat{NumberType::bf16, Layout::channels_last, 1},
+        MapFormat{NumberType::u8, Layout::channels_last, 1.0f / 255.0f}}) {
     StoredMap map(format, 2, {3, 4, 5});
     pictures_to_map(pictures, map.view());
     EXPECT_TRUE(map.filling_is_zero());

@@ -27,7 +27,7 @@ struct MapFormat {
 };
 
 int64_t size_of(NumberType type);
-int64_t block_of(Layout layout);  // channels kept together in blocked layouts, else 1
+int64_t block_of(Layout layout);                           // channels kept together in blocked layouts, else 1
 int64_t stored_channels(Layout layout, int64_t channels);  // rounded up to whole blocks
 int64_t stored_bytes(const MapFormat& format, int64_t images, const LayerShape& shape);
 std::string to_string(NumberType type);

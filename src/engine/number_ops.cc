@@ -101,21 +101,21 @@ struct Kernels {
   void (*bytes)(const uint8_t*, float*, int64_t);
 };
 
-#define YOLOV3_KERNELS(NAME, ...)                                                                                    \
-  struct NAME {                                                                                                      \
-    template <class Addend, class Out, bool kAddFirst>                                                               \
-    __VA_ARGS__ static void finish(const float* in, const void* addend, float slope, Scales scales, void* out,       \
-                                   int64_t count) {                                                                  \
-      finish_body<Addend, Out, kAddFirst>(in, static_cast<const Addend*>(addend), slope, scales,                     \
-                                          static_cast<Out*>(out), count);                                            \
-    }                                                                                                                \
-    template <class In>                                                                                              \
-    __VA_ARGS__ static void widen(const void* in, float scale, float* out, int64_t count) {                          \
-      widen_body(static_cast<const In*>(in), scale, out, count);                                                     \
-    }                                                                                                                \
-    __VA_ARGS__ static void maximum(const float* in, float* io, int64_t count) { maximum_body(in, io, count); }      \
-    __VA_ARGS__ static void multiply(const float* in, float* io, int64_t count) { multiply_body(in, io, count); }    \
-    __VA_ARGS__ static void bytes(const uint8_t* in, float* out, int64_t count) { bytes_body(in, out, count); }      \
+#define YOLOV3_KERNELS(NAME, ...)                                                                                 \
+  struct NAME {                                                                                                   \
+    template <class Addend, class Out, bool kAddFirst>                                                            \
+    __VA_ARGS__ static void finish(const float* in, const void* addend, float slope, Scales scales, void* out,    \
+                                   int64_t count) {                                                               \
+      finish_body<Addend, Out, kAddFirst>(in, static_cast<const Addend*>(addend), slope, scales,                  \
+                                          static_cast<Out*>(out), count);                                         \
+    }                                                                                                             \
+    template <class In>                                                                                           \
+    __VA_ARGS__ static void widen(const void* in, float scale, float* out, int64_t count) {                       \
+      widen_body(static_cast<const In*>(in), scale, out, count);                                                  \
+    }                                                                                                             \
+    __VA_ARGS__ static void maximum(const float* in, float* io, int64_t count) { maximum_body(in, io, count); }   \
+    __VA_ARGS__ static void multiply(const float* in, float* io, int64_t count) { multiply_body(in, io, count); } \
+    __VA_ARGS__ static void bytes(const uint8_t* in, float* out, int64_t count) { bytes_body(in, out, count); }   \
   };
 
 YOLOV3_KERNELS(Plain)

@@ -28,7 +28,8 @@ TEST(NumberOps, Bf16RoundsToNearestEven) {
 }
 
 TEST(NumberOps, Int8RoundsToNearestEvenAndSaturates) {
-  const float values[] = {0.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 126.4f, 126.6f, 127.4f, 1e9f, -1e9f, kInfinity, -kInfinity, NAN};
+  const float values[] = {0.0f,   0.5f,   1.5f, 2.5f,  -0.5f,     -1.5f,      126.4f,
+                          126.6f, 127.4f, 1e9f, -1e9f, kInfinity, -kInfinity, NAN};
   const int8_t want[] = {0, 0, 2, 2, 0, -2, 126, 127, 127, 127, -127, 127, -127, -127};
   int8_t got[std::size(values)];
   from_floats(values, got, NumberType::s8, 1.0f, std::size(values));

@@ -34,7 +34,9 @@ ConvChoice parse_choice(std::string_view word) {
 
 // bf16 pays where the processor has AMX, and on AMD's. Intel's cores without AMX multiply bf16 no faster than f32, for
 // which there is Winograd's algorithm besides.
-bool bf16_is_fast() { return cpu_features().amx || (cpu_features().avx512_bf16 && cpu_model_name().starts_with("AMD")); }
+bool bf16_is_fast() {
+  return cpu_features().amx || (cpu_features().avx512_bf16 && cpu_model_name().starts_with("AMD"));
+}
 
 NumberType best_float() { return bf16_is_fast() ? NumberType::bf16 : NumberType::f32; }
 
@@ -123,8 +125,9 @@ Plan parse_plan(const std::string& text, const NetworkSpec& spec) {
   for (size_t i = 0; i < layers.size(); ++i) {
     const ConvChoice choice = parse_choice(words[i + 4]);
     const Conv& conv = std::get<Conv>(spec.layers[static_cast<size_t>(layers[i])].op);
-    check(choice.algorithm == ConvAlgorithm::direct || (choice.type == NumberType::f32 &&
-                                                            winograd_applies(conv, input_shape(spec, static_cast<size_t>(layers[i])).channels)),
+    check(choice.algorithm == ConvAlgorithm::direct ||
+              (choice.type == NumberType::f32 &&
+               winograd_applies(conv, input_shape(spec, static_cast<size_t>(layers[i])).channels)),
           "plan: layer {} cannot be {} on this CPU", layers[i], words[i + 4]);
     check(choice.type != NumberType::bf16 || cpu_computes_bf16(), "plan: layer {} wants bf16, which this CPU has not",
           layers[i]);

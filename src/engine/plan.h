@@ -23,7 +23,7 @@ struct ConvChoice {
 
 struct Plan {
   Layout f32_layout = Layout::blocked16, bf16_layout = Layout::channels_last;  // s8 is always channels_last
-  std::vector<ConvChoice> convolutions;                                       // in the network's order
+  std::vector<ConvChoice> convolutions;                                        // in the network's order
   bool operator==(const Plan&) const = default;
 };
 

@@ -13,7 +13,7 @@ struct StepTime {
   std::string type;       // numbers it computes with: "f32", "bf16", "int8"
   std::string detail;     // the library's own name of what it runs, e.g. "jit_wino_4x3:avx512_core"; may be empty
   double ms = 0;
-  double gflop = 0;       // multiply-adds of the direct algorithm, counted twice; 0 for what is no convolution
+  double gflop = 0;  // multiply-adds of the direct algorithm, counted twice; 0 for what is no convolution
 };
 
 }  // namespace yolov3

@@ -82,7 +82,8 @@ inline void PrintTo(const NamedCfg& cfg, std::ostream* out) { *out << cfg.name; 
 std::vector<NamedCfg> kinds_of_networks();
 
 inline NetworkSpec spec_of(const std::string& layers, int width, int height) {
-  const std::string net = "[net]\nwidth=" + std::to_string(width) + "\nheight=" + std::to_string(height) + "\nchannels=3\n";
+  const std::string net =
+      "[net]\nwidth=" + std::to_string(width) + "\nheight=" + std::to_string(height) + "\nchannels=3\n";
   return parse_cfg(net + layers, "test.cfg").spec;
 }
 

@@ -199,8 +199,7 @@ torch::Tensor TorchNetwork::run_layer(size_t index, const std::vector<torch::Ten
       layer.op);
 }
 
-std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bool training,
-                                                 const Observe& observe) {
+std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bool training, const Observe& observe) {
   const int64_t stride = max_stride(spec_);
   check(images.dim() == 4 && images.size(0) > 0 && images.size(1) == spec_.input.channels && images.size(2) > 0 &&
             images.size(3) > 0 && images.size(2) % stride == 0 && images.size(3) % stride == 0,

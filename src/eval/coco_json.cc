@@ -200,8 +200,12 @@ CocoTruth read_coco_truth(const std::filesystem::path& path) {
   CocoTruth truth;
   read_categories(json["categories"], file + ": categories", truth);
   for_each_entry(json["images"], file + ": images", [&](const Entry& e) {
-    truth.images.push_back({e.integer("id"), e.has("file_name") ? e.text("file_name") : "", pixels(e, "width"),
-                            pixels(e, "height"), {}, {}});
+    truth.images.push_back({e.integer("id"),
+                            e.has("file_name") ? e.text("file_name") : "",
+                            pixels(e, "width"),
+                            pixels(e, "height"),
+                            {},
+                            {}});
   });
   sort_unique_ids(truth.images, file + ": images", [](const CocoImage& image) { return image.id; });
   const Index images = image_index(truth), categories = category_index(truth);

@@ -15,14 +15,14 @@ struct CocoImage {
   int64_t id = 0;
   std::string file_name;
   int width = 0, height = 0;
-  std::vector<TruthBox> truth;          // class_id = index into CocoTruth::names
-  std::vector<ScoredBox> detections;    // filled by read_coco_results
+  std::vector<TruthBox> truth;        // class_id = index into CocoTruth::names
+  std::vector<ScoredBox> detections;  // filled by read_coco_results
 };
 
 struct CocoTruth {
-  std::vector<std::string> names;       // in order of category id
+  std::vector<std::string> names;  // in order of category id
   std::vector<int64_t> category_ids;
-  std::vector<CocoImage> images;        // in order of image id
+  std::vector<CocoImage> images;  // in order of image id
 };
 
 // Errors, with file and entry: not JSON, over 512 MB or 50 million values (segmentations do not count), nested over 8

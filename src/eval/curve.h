@@ -24,8 +24,8 @@ class CurveBuilder {
   std::vector<double> precisions_;
 };
 
-double coco_average_precision(const Envelope& envelope, int64_t positives);     // 101 recall points
-double voc_area_average_precision(const Envelope& envelope, int64_t positives);  // VOC2010: area under the envelope
+double coco_average_precision(const Envelope& envelope, int64_t positives);         // 101 recall points
+double voc_area_average_precision(const Envelope& envelope, int64_t positives);     // VOC2010: area under the envelope
 double voc_11point_average_precision(const Envelope& envelope, int64_t positives);  // VOC2007
 
 }  // namespace yolov3

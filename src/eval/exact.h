@@ -32,9 +32,7 @@ struct ScoredBox {
 };
 
 // Differences of floats are exact in double, so nothing is lost.
-inline ExactBox exact(const Box& box) {
-  return {box.x0, box.y0, double{box.x1} - box.x0, double{box.y1} - box.y0};
-}
+inline ExactBox exact(const Box& box) { return {box.x0, box.y0, double{box.x1} - box.x0, double{box.y1} - box.y0}; }
 inline TruthBox exact(const Annotation& a) { return {exact(a.box), a.class_id, a.difficult, a.crowd, a.area}; }
 inline ScoredBox exact(const Detection& d) { return {exact(d.box), d.class_id, d.score}; }
 

@@ -12,13 +12,13 @@
 
 namespace yolov3 {
 
-constexpr int kCocoThresholds = 10;             // IoU 0.50, 0.55, ... 0.95
-constexpr int kCocoMaxDetections = 100;         // a picture and class
+constexpr int kCocoThresholds = 10;      // IoU 0.50, 0.55, ... 0.95
+constexpr int kCocoMaxDetections = 100;  // a picture and class
 enum CocoArea { kAllAreas, kSmall, kMedium, kLarge, kCocoAreas };
 
 struct CocoDetection {
   double score = 0;
-  int rank = 0;                                 // in its picture, 0 = best
+  int rank = 0;  // in its picture, 0 = best
   // Bit t: at threshold t it found an object / counts neither as right nor as wrong.
   std::array<uint16_t, kCocoAreas> matched{}, ignored{};
 };

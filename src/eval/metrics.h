@@ -22,12 +22,12 @@ struct CocoFigures {  // nothing where there is no truth to judge by (pycocotool
 };
 
 struct ClassMetrics {
-  int64_t objects = 0;                    // neither difficult nor crowd
-  std::optional<double> ap, ap50;         // COCO's
+  int64_t objects = 0;                          // neither difficult nor crowd
+  std::optional<double> ap, ap50;               // COCO's
   std::optional<double> voc_area, voc_11point;  // VOC's, at IoU 0.5
   // At IoU 0.5 and the score threshold with the best F1.
   double precision = 0, recall = 0, f1 = 0, threshold = 0;
-  int64_t images = 0;                     // pictures with such objects
+  int64_t images = 0;  // pictures with such objects
 };
 
 struct Metrics {

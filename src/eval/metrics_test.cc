@@ -34,9 +34,9 @@ void expect_pycocotools(const std::string& stem) {
   const Json want = Json::parse(read_file(kGolden + stem + ".metrics.json"));
   const CocoFigures& c = metrics.coco;
   const std::map<std::string, std::optional<double>> figures = {
-      {"AP", c.ap},        {"AP50", c.ap50},     {"AP75", c.ap75},     {"APs", c.ap_small},
-      {"APm", c.ap_medium}, {"APl", c.ap_large},  {"AR1", c.ar1},       {"AR10", c.ar10},
-      {"AR100", c.ar100},  {"ARs", c.ar_small},  {"ARm", c.ar_medium}, {"ARl", c.ar_large}};
+      {"AP", c.ap},         {"AP50", c.ap50},    {"AP75", c.ap75},     {"APs", c.ap_small},
+      {"APm", c.ap_medium}, {"APl", c.ap_large}, {"AR1", c.ar1},       {"AR10", c.ar10},
+      {"AR100", c.ar100},   {"ARs", c.ar_small}, {"ARm", c.ar_medium}, {"ARl", c.ar_large}};
   for (const auto& [name, value] : figures) expect_figure(value, want.at(name), name);
   EXPECT_EQ(want.at("categories").size(), truth.names.size());
   for (size_t k = 0; k < truth.names.size(); ++k) {

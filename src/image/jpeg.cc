@@ -16,7 +16,7 @@
 namespace yolov3 {
 namespace {
 
-constexpr int kMaxScans = 500;  // a hostile progressive file could repeat cheap scans for hours
+constexpr int kMaxScans = 500;             // a hostile progressive file could repeat cheap scans for hours
 constexpr long kMaxScanMemory = 1L << 30;  // for the coefficients of a file of several scans, 6 bytes a pixel in 4:4:4
 
 // libjpeg knows its error manager by address: `base` stays first.

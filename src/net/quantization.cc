@@ -13,8 +13,7 @@ namespace {
 bool passes_on(const Layer& layer) {
   const LayerOp& op = layer.op;
   return (std::holds_alternative<Route>(op) && layer.inputs.size() == 1) || std::holds_alternative<Upsample>(op) ||
-         std::holds_alternative<MaxPool>(op) || std::holds_alternative<Dropout>(op) ||
-         std::holds_alternative<Yolo>(op);
+         std::holds_alternative<MaxPool>(op) || std::holds_alternative<Dropout>(op) || std::holds_alternative<Yolo>(op);
 }
 
 // For each layer one member of the group of layers that must share a scale with it.
@@ -50,13 +49,14 @@ void check_quantization(const NetworkSpec& spec, const Quantization& quantizatio
   check(scales.size() == spec.layers.size(), "int8 scales: {} for a network of {} layers; calibrate it again",
         scales.size(), spec.layers.size());
   for (size_t i = 0; i < scales.size(); ++i) {
-    check(std::isfinite(scales[i]) && scales[i] > 0, "int8 scale of layer {} is {}, not positive; calibrate it again", i,
-          scales[i]);
+    check(std::isfinite(scales[i]) && scales[i] > 0, "int8 scale of layer {} is {}, not positive; calibrate it again",
+          i, scales[i]);
   }
   const std::vector<size_t> group = scale_groups(spec);
   for (size_t i = 0; i < scales.size(); ++i) {
-    check(scales[i] == scales[group[i]], "int8 scales of layers {} and {} are {} and {}, but one passes on the other's map", i,
-          group[i], scales[i], scales[group[i]]);
+    check(scales[i] == scales[group[i]],
+          "int8 scales of layers {} and {} are {} and {}, but one passes on the other's map", i, group[i], scales[i],
+          scales[group[i]]);
   }
   int before = -1;
   for (const int layer : quantization.float_layers) {

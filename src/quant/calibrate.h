@@ -26,9 +26,9 @@ struct CalibrateOptions {
   double max_drop = 0.5;                                  // points: 0.5 = 0.005 of mAP50
   bool first_in_float = false;  // convolutions that read the picture: its bytes go in exactly, as unsigned numbers
   bool heads_in_float = true;   // convolutions that feed a yolo layer: their map is the answer
-  int timed_runs = 5;          // of each engine on one picture; 0 = not timed
-  int judge_batch = 8;         // pictures at once while mAP50 is measured
-  uint64_t seed = 0;           // which training pictures
+  int timed_runs = 5;           // of each engine on one picture; 0 = not timed
+  int judge_batch = 8;          // pictures at once while mAP50 is measured
+  uint64_t seed = 0;            // which training pictures
   PictureOptions pictures;
 };
 

@@ -50,7 +50,8 @@ Validation validate(const TorchNetwork& network, bool bf16, const Dataset& datas
   const torch::NoGradGuard no_grad;
   const NetworkSpec sized = with_input_size(network.spec(), options.width, options.height);
   const std::vector<Head> net_heads = heads(sized);
-  const bool in_bf16 = bf16 && (!network.device().is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
+  const bool in_bf16 =
+      bf16 && (!network.device().is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
   const EngineOptions engine_options{
       .device = network.device().str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
   const std::unique_ptr<Engine> engine =
