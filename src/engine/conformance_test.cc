@@ -173,6 +173,9 @@ TEST(Dnnl, RefusesWhatDoesNotFit) {
   EXPECT_THROW(make_engine({.kind = "dnnl", .precision = "f16"}, spec, weights), Error);
   EXPECT_THROW(make_engine({.kind = "dnnl", .precision = "int8"}, spec, weights), Error) << "no scales";
   EXPECT_THROW(make_engine({.kind = "dnnl"}, spec, nullptr), Error);
+  Plan int8 = rule_plan(spec, "f32", nullptr);
+  int8.convolutions[3] = {NumberType::s8, ConvAlgorithm::direct};
+  EXPECT_THROW(make_dnnl_engine(int8, 1, spec, weights)->forward(Tensor({1, 3, 64, 64})), Error) << "no scales";
   EXPECT_THROW(make_engine({.kind = "dnnl"}, darknet53(64, 64), weights), Error);
   if (!cpu_computes_bf16()) {
     EXPECT_THROW(make_engine({.kind = "dnnl", .precision = "bf16"}, spec, weights), Error);

@@ -171,7 +171,9 @@ class ProgramBuilder {
     for (size_t which = 0; which < layer_at(layer).inputs.size(); ++which) {
       const int source = map_of(input_map(spec_, lowering_, layer, which));
       const int64_t part = map_at(source).shape.channels / route.groups;
-      if (map_at(source).buffer != map_at(joined).buffer) {
+      const bool in_place = map_at(source).buffer == map_at(joined).buffer &&
+                            map_at(source).first_channel == map_at(joined).first_channel + first;
+      if (!in_place) {
         Step step{Step::Kind::copy, layer};
         step.in = source;
         step.out = joined;
@@ -358,6 +360,9 @@ class ProgramBuilder {
 
 DnnlProgram::DnnlProgram(std::shared_ptr<DnnlModel> model, const NetworkSpec& spec, int64_t images, const Plan& plan)
     : model_(std::move(model)), stream_(model_->engine()), spec_(spec), images_(images) {
+  const bool int8 = std::ranges::count(plan.convolutions, NumberType::s8, &ConvChoice::type) > 0;
+  check(!int8 || model_->quantization() != nullptr,
+        "the plan computes in int8, and the model has no int8 scales; run yolov3 calibrate");
   ProgramBuilder(*this, plan).build();
 }
 

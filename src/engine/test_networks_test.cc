@@ -56,6 +56,10 @@ std::vector<NamedCfg> kinds_of_networks() {
   all.push_back({"RouteAligned", stem + conv(16, 1, 1, "leaky") + route("-1,-2") + conv(16, 3, 1, "leaky") + head()});
   all.push_back(
       {"RouteUnaligned", stem + conv(5, 1, 1, "leaky") + conv(9, 1, 1, "leaky") + route("-1,-2,-3") + head()});
+  all.push_back(
+      {"RouteTwice", stem + conv(16, 1, 1, "leaky") + route("-1,-1,-2,-1") + conv(16, 3, 1, "leaky") + head()});
+  all.push_back({"RouteOfRoute", stem + conv(16, 1, 1, "leaky") + route("-1,-2") + route("-1,-2") + maxpool(2, 1) +
+                                     route("-1,-2") + head()});
   all.push_back({"RouteGroups", stem + conv(48, 1, 1, "leaky") + route("-1", "groups=2\ngroup_id=1\n") +
                                     conv(16, 3, 1, "leaky") + route("-1,-3", "groups=4\ngroup_id=2\n") + head()});
   all.push_back({"RouteBack", stem + conv(8, 3, 1, "leaky") + route("-2") + conv(8, 1, 1, "leaky") + head()});
