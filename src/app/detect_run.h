@@ -36,7 +36,7 @@ struct DetectSummary {
   bool interrupted = false;
 };
 
-// Results come in the order of `sources`, and are the same in either mode. A picture that cannot be read is reported on
+// Results come in the order of `sources`, and are the same in either mode by the same plan. A picture that cannot be read is reported on
 // stderr and counted, and the others go on. The network sees the same pixels whether or not pictures are drawn.
 // Throughput: `detector` was made for one thread, and its engine must be able to share().
 // Memory: a bounded number of pictures, and a batch of large pictures runs before it is full.

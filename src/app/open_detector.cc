@@ -60,6 +60,10 @@ namespace {
 // The engine as chosen, with the scales that the model brings along.
 EngineOptions engine_options(const DetectorChoice& choice, const Model& model) {
   EngineOptions options = choice.engine;
+  if (options.plan != "auto" && (options.kind == "torch" || options.kind == "reference")) {
+    throw Error(fmt::format("--plan has no effect with --engine {}: only the dnnl engine has plans", options.kind),
+                Error::Kind::usage);
+  }
   if (model.quantization) options.quantization = std::make_shared<const Quantization>(*model.quantization);
   if (options.precision == "int8" && !model.quantization) {
     throw Error(

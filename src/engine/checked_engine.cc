@@ -72,7 +72,7 @@ std::unique_ptr<Engine> make_checked_engine(std::unique_ptr<Engine> fast, std::u
 double precision_tolerance(const std::string& precision, size_t convolutions) {
   const double depth = std::sqrt(static_cast<double>(convolutions));
   if (precision == "f32") return 5 * depth * 2e-6;
-  if (precision == "int8") return 2 * depth * (cpu_features().avx512_vnni ? 1.5e-2 : 2.5e-2);
+  if (precision == "int8") return 2 * depth * (cpu_features().avx512_vnni ? 1.5e-2 : 2e-2);
   return 2.5 * depth * 2e-3;
 }
 

@@ -204,7 +204,7 @@ class ProgramBuilder {
     if (residual != kNone) {
       residual_format = map_at(map_of(residual)).format;
       task.residual = &residual_format;
-      task.may_overwrite_residual = may_overwrite(residual, result, source);
+      task.may_overwrite_residual = may_overwrite(layer, residual, result, source);
     }
     const ConvSolution solution = solve_conv(*p_.model_, task, choice_of_.at(layer), plan_);
     const int in = map_as(source, solution.source);
@@ -239,12 +239,16 @@ class ProgramBuilder {
     return layer_at(shortcut).inputs[0] == conv ? input_map(spec_, lowering_, shortcut, 1) : first;
   }
 
-  // The residual's memory becomes the result's, when nobody reads the residual any more and the result has no place yet.
-  bool may_overwrite(int residual, int result, int source) {
-    const std::vector<int>& readers = lowering_.readers[static_cast<size_t>(residual)];
-    const Map& map = map_at(map_of(residual));
-    return residual != source && readers.back() == result && map.whole == map.shape &&
-           map_of_layer_[static_cast<size_t>(result)] < 0 && !is_head(residual);
+  // The residual's memory becomes the result's where everyone else has read it before convolution `layer` runs, no
+  // slice lies in it that somebody may still read, and the result has no place yet.
+  bool may_overwrite(int layer, int residual, int result, int source) {
+    const int buffer = map_at(map_of(residual)).buffer;
+    const bool joined =
+        std::ranges::any_of(p_.maps_, [&](const Map& map) { return map.buffer == buffer && map.whole != map.shape; });
+    const bool read_before = std::ranges::all_of(lowering_.readers[static_cast<size_t>(residual)],
+                                                 [&](int reader) { return reader == result || reader < layer; });
+    return residual != source && read_before && !joined && map_of_layer_[static_cast<size_t>(result)] < 0 &&
+           !is_head(residual);
   }
 
   bool is_head(int map) const {

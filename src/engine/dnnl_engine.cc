@@ -115,7 +115,12 @@ class DnnlEngine final : public Engine {
     auto program = std::make_unique<DnnlProgram>(model_, spec, images, plan_);
     if (programs_.size() >= kKeptPrograms) programs_.pop_back();
     programs_.push_front({images, height, width, std::move(program)});
-    fit_arena();
+    try {
+      fit_arena();
+    } catch (...) {  // no memory: a program without a place must not be found next time
+      programs_.pop_front();
+      throw;
+    }
     return *programs_.front().program;
   }
 
@@ -167,30 +172,48 @@ std::vector<std::string> DnnlEngine::describe() const {
   return lines;
 }
 
-std::optional<Plan> kept_plan(const std::filesystem::path& cache, const std::string& key, const NetworkSpec& spec) {
+std::optional<Plan> kept_plan(const std::filesystem::path& cache, const std::string& key, const DnnlModel& model) {
   const std::optional<std::string> text = read_cached_plan(cache, key);
   if (!text) return std::nullopt;
   try {
-    return parse_plan(*text, spec);
+    return parse_plan(*text, model.spec(), model.quantization());
   } catch (const Error& error) {
     log_warning("{}: the plan kept there is not used: {}", cache.string(), error.what());
     return std::nullopt;
   }
 }
 
+// A prescribed one must compute in what --precision says.
+Plan plan_from_file(const EngineOptions& options, const DnnlModel& model) {
+  Plan plan;
+  try {
+    plan = parse_plan(read_file(options.plan, 1 << 20), model.spec(), model.quantization());
+  } catch (const Error& error) {
+    fail("--plan {}: {}", options.plan, error.what());
+  }
+  for (const ConvChoice& choice : plan.convolutions) {
+    const bool fits = options.precision == "auto" || options.precision == "int8" || choice.type == NumberType::f32 ||
+                      (options.precision == "bf16" && choice.type == NumberType::bf16);
+    check(fits, "--plan {}: it computes in {}, --precision is {}", options.plan, to_string(choice.type),
+          options.precision);
+  }
+  return plan;
+}
+
 Plan choose_plan(const EngineOptions& options, const std::shared_ptr<DnnlModel>& model, const Plan& rule) {
   if (options.plan == "rule") return rule;
-  if (options.plan != "auto" && options.plan != "tune")
-    return parse_plan(read_file(options.plan, 1 << 20), model->spec());
+  if (options.plan != "auto" && options.plan != "tune") return plan_from_file(options, *model);
   const int threads = threads_or_all(options.threads);
   const std::filesystem::path cache = plan_cache_path();
   const std::string key = plan_key(*model, options.precision, threads);
   if (options.plan == "auto") {
-    if (const std::optional<Plan> kept = kept_plan(cache, key, model->spec())) return *kept;
+    if (const std::optional<Plan> kept = kept_plan(cache, key, *model)) return *kept;
     // Which number type is fastest no rule knows for every CPU; which algorithm, it does.
     if (options.precision != "auto" || !cpu_computes_bf16()) return rule;
   }
-  log_info("measuring how this CPU runs the network fastest (once; kept in {})", cache.string());
+  log_info("measuring how this CPU runs the network fastest ({})",
+           cache.empty() ? std::string("each time: neither HOME nor YOLOV3_CACHE says where to keep it")
+                         : "once; kept in " + cache.string());
   const OpenMpThreads guard(threads);
   Plan plan = tune_plan(model, options.precision);
   write_cached_plan(cache, key, write_plan(plan));

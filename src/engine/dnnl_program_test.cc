@@ -140,6 +140,13 @@ TEST(Plan, IsWrittenAndReadBack) {
   for (size_t cut = 0; cut < text.size(); cut += std::max<size_t>(1, text.size() / 16)) {
     EXPECT_THROW(parse_plan(text.substr(0, cut), spec), Error) << cut;
   }
+  for (const char* layout : {"f32=planes", "f32=nowhere"}) {
+    std::string other = text;
+    EXPECT_THROW(parse_plan(other.replace(other.find("f32="), other.find(' ', 7) - other.find("f32="), layout), spec),
+                 Error);
+  }
+  std::string int8 = text.substr(0, text.rfind(' ')) + " int8-direct";
+  EXPECT_THROW(parse_plan(int8, spec), Error) << "no scales";
   std::string wrong = text;
   wrong.replace(wrong.rfind("f32-"), 4, "f64-");
   EXPECT_THROW(parse_plan(wrong, spec), Error);

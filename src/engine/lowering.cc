@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/cpu.h"
 #include "base/error.h"
 
 namespace yolov3 {
@@ -81,11 +82,17 @@ class FormatChooser {
     }
     chosen_.input = wanted(lowering_.input_readers, NumberType::f32);
     if (chosen_.input.type == NumberType::s8) {
-      chosen_.input.type = NumberType::u8;  // the pictures' own bytes
-      chosen_.input.scale = 1.0f / 255.0f;
+      // The pictures' own bytes; not without VNNI, where oneDNN's sums of unsigned products overflow.
+      const bool bytes = cpu_features().avx512_vnni;
+      chosen_.input.type = bytes ? NumberType::u8 : NumberType::s8;
+      chosen_.input.scale = bytes ? 1.0f / 255.0f : 1.0f / 127.0f;
     }
-    // oneDNN's first convolutions read planes of f32 where other maps are blocked.
-    if (block_of(chosen_.input.layout) > spec_.input.channels) chosen_.input.layout = Layout::planes;
+    // oneDNN's first convolutions read planes of f32 where other maps are blocked; passes do not.
+    const bool only_convs =
+        std::ranges::all_of(lowering_.input_readers, [&](int reader) { return is<Conv>(spec_, reader); });
+    if (block_of(chosen_.input.layout) > spec_.input.channels) {
+      chosen_.input.layout = only_convs ? Layout::planes : Layout::channels_last;
+    }
     return std::move(chosen_);
   }
 
@@ -106,13 +113,16 @@ class FormatChooser {
   }
 
   MapFormat wanted(const std::vector<int>& readers, NumberType maker) const {
+    // Raw logits are never rounded, whoever else reads them.
+    if (std::ranges::any_of(readers, [&](int reader) { return is<Yolo>(spec_, reader); })) {
+      return {NumberType::f32, layout_of(maker), 1};
+    }
     for (const int reader : readers) {
       if (!is<Conv>(spec_, reader)) continue;
       const NumberType type = choice_of_[static_cast<size_t>(reader)].type;
       return {type, layout_of(type), 1};
     }
     for (const int reader : readers) {
-      if (is<Yolo>(spec_, reader)) continue;
       MapFormat format = chosen_.maps[static_cast<size_t>(lowering_.map_of[static_cast<size_t>(reader)])];
       format.scale = 1;
       return format;

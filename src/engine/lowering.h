@@ -31,7 +31,7 @@ struct MapFormats {
   MapFormat input;
 };
 
-// A map lies as its first convolution wants it, else as what its reader makes of it; heads get f32.
+// Heads get f32; other maps lie as their first convolution wants it, else as what their reader makes of them.
 MapFormats choose_formats(const NetworkSpec& spec, const Lowering& lowering, const Plan& plan,
                           const Quantization* quantization);
 

@@ -18,6 +18,14 @@ Layout parse_layout(std::string_view word) {
   fail("plan: \"{}\" is no layout", word);
 }
 
+// The beginning of what a file holds, fit for a message.
+std::string printable(const std::string& text) {
+  std::string start = text.substr(0, 60);
+  std::ranges::replace_if(
+      start, [](unsigned char c) { return c < 32 || c > 126; }, '?');
+  return start;
+}
+
 std::string choice_name(const ConvChoice& choice) {
   return to_string(choice.type) + (choice.algorithm == ConvAlgorithm::winograd ? "-winograd" : "-direct");
 }
@@ -109,16 +117,20 @@ std::string write_plan(const Plan& plan) {
   return text;
 }
 
-Plan parse_plan(const std::string& text, const NetworkSpec& spec) {
+Plan parse_plan(const std::string& text, const NetworkSpec& spec, const Quantization* quantization) {
   std::vector<std::string_view> words;
   for (const std::string_view word : split(trim(text), ' ')) {
     if (!word.empty()) words.push_back(word);
   }
   check(words.size() >= 4 && words[0] == "plan" && words[1] == "1" && words[3].ends_with(":"),
-        "plan: expected \"plan 1 f32=LAYOUT bf16=LAYOUT: ...\", got \"{}\"", text.substr(0, 60));
+        "plan: expected \"plan 1 f32=LAYOUT bf16=LAYOUT: ...\", got \"{}\"", printable(text));
   Plan plan;
   plan.f32_layout = parse_layout(value_of(words[2], "f32"));
   plan.bf16_layout = parse_layout(value_of(words[3].substr(0, words[3].size() - 1), "bf16"));
+  for (const Layout layout : {plan.f32_layout, plan.bf16_layout}) {
+    check(layout != Layout::planes && (block_of(layout) == 1 || cpu_features().avx2), "plan: no {} maps on this CPU",
+          to_string(layout));
+  }
   const std::vector<int> layers = conv_layers(spec);
   check(words.size() - 4 == layers.size(), "plan: {} convolutions for a network of {}", words.size() - 4,
         layers.size());
@@ -129,6 +141,8 @@ Plan parse_plan(const std::string& text, const NetworkSpec& spec) {
               (choice.type == NumberType::f32 &&
                winograd_applies(conv, input_shape(spec, static_cast<size_t>(layers[i])).channels)),
           "plan: layer {} cannot be {} on this CPU", layers[i], words[i + 4]);
+    check(choice.type != NumberType::s8 || quantization != nullptr,
+          "plan: layer {} wants int8, but the model has no int8 scales; run yolov3 calibrate", layers[i]);
     check(choice.type != NumberType::bf16 || cpu_computes_bf16(), "plan: layer {} wants bf16, which this CPU has not",
           layers[i]);
     plan.convolutions.push_back(choice);

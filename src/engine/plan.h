@@ -39,8 +39,9 @@ bool cpu_computes_bf16();  // AVX512_BF16 or AMX
 
 // A word a convolution and a head line, for files and people: "plan 1 f32=blocked16 bf16=channels_last: f32-winograd ...".
 std::string write_plan(const Plan& plan);
-// Errors: anything that write_plan does not write; a count of convolutions that is not the network's.
-Plan parse_plan(const std::string& text, const NetworkSpec& spec);
+// Errors: anything that write_plan does not write; a count of convolutions that is not the network's; int8 without
+// scales; what this CPU cannot compute.
+Plan parse_plan(const std::string& text, const NetworkSpec& spec, const Quantization* quantization = nullptr);
 
 std::vector<int> conv_layers(const NetworkSpec& spec);  // indices of the convolutions, ascending
 

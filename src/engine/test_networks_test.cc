@@ -72,6 +72,21 @@ std::vector<NamedCfg> kinds_of_networks() {
                                       conv(16, 1, 1, "linear") + head()});
   all.push_back({"Dropout", stem + "[dropout]\nprobability=0.3\n" + conv(16, 3, 1, "leaky") +
                                 "[dropout]\nprobability=0.5\n" + head()});
+  all.push_back({"ResidualReadBetween", stem + conv(16, 3, 1, "leaky") + conv(16, 3, 1, "leaky") + route("-2") +
+                                            conv(16, 1, 1, "leaky") + route("-1,-3") + conv(16, 1, 1, "leaky") +
+                                            "[shortcut]\nfrom=-5\nactivation=linear\n" + head()});
+  all.push_back({"CarrierFarBefore", stem + conv(16, 3, 1, "leaky") + conv(16, 3, 1, "leaky") + route("-2") +
+                                         conv(16, 1, 1, "leaky") + shortcut(-3) + head()});
+  all.push_back({"JoinedThenSummed", stem + conv(16, 1, 1, "leaky") + route("-1,-2") + conv(32, 3, 1, "leaky") +
+                                         shortcut(-2) + route("-1,-4") + conv(16, 1, 1, "leaky") + head()});
+  all.push_back({"PoolsJoinedThenSummed", stem + maxpool(2, 1) + maxpool(3, 1) + route("-1,-2") +
+                                              conv(32, 3, 1, "leaky") + shortcut(-2) + route("-1,-4") +
+                                              conv(16, 1, 1, "leaky") + head()});
+  all.push_back({"PoolFirst", maxpool(2, 2) + conv(16, 3, 1, "leaky") + head()});
+  all.push_back({"UpsampleFirst", "[upsample]\nstride=2\n" + conv(16, 3, 2, "leaky") + head()});
+  all.push_back({"InputJoined", "[dropout]\nprobability=0.5\n" + conv(16, 3, 1, "leaky") + route("0,1") +
+                                    conv(16, 3, 2, "leaky") + head()});
+  all.push_back({"HeadReadElsewhere", stem + head(1) + route("-2") + conv(16, 3, 1, "leaky") + head()});
   return all;
 }
 
