@@ -2,7 +2,9 @@
 // one line in precisions().
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 #include <thread>
 
 #include "base/error.h"
@@ -100,7 +102,53 @@ TEST(Dnnl, SizesAndBatchesInAnyOrder) {
     const Tensor images = random_images(n, h, w);
     expect_agree(engine->forward(images), reference->forward(images), precision_tolerance("f32", 13));
   }
-  EXPECT_EQ(engine->describe().size(), kKeptPrograms + 1) << "a line a program, and the plan";
+  EXPECT_EQ(engine->describe().size(), kKeptPrograms + 2) << "a line a program, what they share, and the plan";
+}
+
+std::vector<float> numbers_of(const std::vector<RawMap>& maps, int64_t images) {
+  std::vector<float> numbers;
+  for (const RawMap& map : maps) {
+    EXPECT_EQ(map.images, images);
+    for (int64_t n = 0; n < images; ++n) {
+      for (int64_t c = 0; c < map.channels; ++c) {
+        for (int64_t cell = 0; cell < map.cells(); ++cell) numbers.push_back(map.at(n, c, cell));
+      }
+    }
+  }
+  return numbers;
+}
+
+TEST(Dnnl, AShortBatchRidesInTheFullOnesProgram) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 96, .height = 64});
+  const auto engine = make_dnnl_engine(rule_plan(spec, "f32", nullptr), 0, spec, lively_weights(spec));
+  const std::vector<Image> pictures = random_pictures(4, 64, 96);
+  const std::span<const Image> first_three = std::span(pictures).first(3);
+  std::vector<RawMap> whole = engine->forward_pictures(pictures);
+  for (RawMap& map : whole) map.images = 3;
+  const std::vector<float> expected = numbers_of(whole, 3);
+  EXPECT_EQ(numbers_of(engine->forward_pictures(first_three), 3), expected) << "the same program, the same bits";
+  EXPECT_EQ(engine->describe().size(), 2u) << "one program, and the plan";
+
+  const std::vector<float> own = numbers_of(engine->forward_pictures(first_three), 3);
+  EXPECT_EQ(engine->describe().size(), 4u) << "what comes again gets a program; they tell what they share";
+  ASSERT_EQ(own.size(), expected.size());
+  for (size_t i = 0; i < own.size(); ++i) ASSERT_NEAR(own[i], expected[i], 1e-4 * (1 + std::abs(expected[i]))) << i;
+}
+
+// Winograd's algorithm is for 3x3 alone: what the plan wants and oneDNN has not is said, not hidden.
+TEST(Dnnl, ToldOfWhatIsDoneOtherwiseThanThePlanSays) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  Plan plan = rule_plan(spec, "f32", nullptr);
+  plan.convolutions.back() = {NumberType::f32, ConvAlgorithm::winograd};  // a 1x1
+  const auto engine = make_dnnl_engine(plan, 0, spec, lively_weights(spec));
+  engine->forward_pictures(random_pictures(1, 64, 64));
+  const std::vector<std::string> lines = engine->describe();
+  EXPECT_EQ(std::ranges::count_if(lines,
+                                  [](const std::string& line) {
+                                    return line.find("layer 22 ") == 0 &&
+                                           line.find("f32-direct instead of f32-winograd") != std::string::npos;
+                                  }),
+            1);
 }
 
 TEST(Dnnl, PicturesAreTheSameAsPlanes) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/dnnl_program_parts.h"
+#include "net/shape.h"
 
 namespace yolov3 {
 
@@ -207,6 +208,7 @@ class ProgramBuilder {
       task.may_overwrite_residual = may_overwrite(layer, residual, result, source);
     }
     const ConvSolution solution = solve_conv(*p_.model_, task, choice_of_.at(layer), plan_);
+    note_substitute(task, choice_of_.at(layer), solution.choice);
     const int in = map_as(source, solution.source);
     if (solution.residual == ConvSolution::Residual::sum_in_place) share_buffer(result, residual);
     const int out = map_of(result);
@@ -215,6 +217,13 @@ class ProgramBuilder {
     add_conv_step(task, solution, in, raw,
                   solution.residual == ConvSolution::Residual::operand ? map_of(residual) : -1);
     if (solution.needs_pass(task) || raw != out) add_finish(task, solution, raw, out, residual);
+  }
+
+  void note_substitute(const ConvTask& task, const ConvChoice& wanted, const ConvChoice& taken) {
+    if (wanted == taken) return;
+    p_.substitutes_.push_back(fmt::format("layer {} (convolution {}x{}, {} -> {}): {} instead of {}", task.layer,
+                                          task.conv.size, task.conv.size, to_string(task.in), to_string(task.out),
+                                          to_string(taken), to_string(wanted)));
   }
 
   // The stored format, or what the choice reads where the map lies otherwise (its first reader decided).

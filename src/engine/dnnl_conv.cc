@@ -1,5 +1,6 @@
 #include "engine/dnnl_conv.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "base/error.h"
@@ -87,27 +88,45 @@ memory::dims kernel_dims(const ConvTask& task) {
   return {conv.groups, conv.filters / conv.groups, per_group, conv.size, conv.size};
 }
 
-dnnl::convolution_forward::primitive_desc ask(DnnlModel& model, const ConvTask& task, const Attempt& attempt) {
+using Primitive = dnnl::convolution_forward::primitive_desc;
+
+bool is_reference(const Primitive& primitive) {
+  return std::string_view(primitive.impl_info_str()).find("ref") != std::string_view::npos;
+}
+
+// Empty where oneDNN has nothing but its reference. kernel_form: undefined for whatever oneDNN likes best.
+Primitive ask(DnnlModel& model, const ConvTask& task, const Attempt& attempt, const memory::desc& kernel_form) {
   const Conv& conv = task.conv;
-  const memory::data_type kernel_type =
-      is_int8(attempt.source.type) ? memory::data_type::s8 : data_type(attempt.source.type);
   const memory::dims strides{conv.stride, conv.stride}, padding{conv.padding, conv.padding};
   try {
     const dnnl::convolution_forward::desc description(
         dnnl::prop_kind::forward_inference,
         attempt.choice.algorithm == ConvAlgorithm::winograd ? algorithm::convolution_winograd
                                                             : algorithm::convolution_direct,
-        describe_map(attempt.source, task.images, task.in),
-        memory::desc(kernel_dims(task), kernel_type, memory::format_tag::any),
+        describe_map(attempt.source, task.images, task.in), kernel_form,
         memory::desc({conv.filters}, memory::data_type::f32, memory::format_tag::x),
         describe_map(attempt.target, task.images, task.out), strides, padding, padding);
-    dnnl::convolution_forward::primitive_desc found(description, attributes_of(model, task, attempt), model.engine(),
-                                                    /*allow_empty=*/true);
-    if (found && std::string_view(found.impl_info_str()).find("ref") == std::string_view::npos) return found;
+    Primitive found(description, attributes_of(model, task, attempt), model.engine(), /*allow_empty=*/true);
+    if (found && !is_reference(found)) return found;
   } catch (const dnnl::error& error) {
     if (error.status != dnnl_unimplemented && error.status != dnnl_invalid_arguments) throw;
   }
   return {};
+}
+
+// A kernel that is packed already, for another batch or size, is used again where the same code of oneDNN takes it.
+Primitive ask(DnnlModel& model, const ConvTask& task, const Attempt& attempt) {
+  const memory::data_type type = is_int8(attempt.source.type) ? memory::data_type::s8 : data_type(attempt.source.type);
+  const Primitive best = ask(model, task, attempt, memory::desc(kernel_dims(task), type, memory::format_tag::any));
+  if (!best) return best;
+  const std::vector<memory::desc> forms = model.packed_forms(task.layer);
+  if (std::ranges::count(forms, best.weights_desc()) > 0) return best;
+  for (const memory::desc& form : forms) {
+    if (form.data_type() != type) continue;
+    const Primitive shared = ask(model, task, attempt, form);
+    if (shared && std::string_view(shared.impl_info_str()) == best.impl_info_str()) return shared;
+  }
+  return best;
 }
 
 // The ways from the one that leaves least to do to the one that leaves most, for one source and target.

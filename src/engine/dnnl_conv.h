@@ -35,6 +35,7 @@ struct ConvSolution {
   }
 };
 
+// What differs from the wanted choice is for the caller to tell the user (DnnlProgram::substitutes).
 // Errors: a convolution for which oneDNN has nothing, naming the layer.
 ConvSolution solve_conv(DnnlModel& model, const ConvTask& task, const ConvChoice& choice, const Plan& plan);
 

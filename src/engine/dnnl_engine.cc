@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstring>
 #include <list>
 
 #include "base/cpu.h"
@@ -28,6 +29,18 @@ class OpenMpThreads {
   int before_;
 };
 
+MapView first_images(MapView map, int64_t count) {
+  map.images = count;
+  return map;
+}
+
+// The places from image `first` on hold zeros, so that no chance number there (a NaN, a denormal) costs time.
+void clear_images(const MapView& map, int64_t first) {
+  if (first >= map.images) return;
+  std::memset(map.at(first, 0, 0), 0,
+              static_cast<size_t>((map.images - first) * map.image_stride * size_of(map.format.type)));
+}
+
 // 0: as many as OpenMP would take, which OMP_NUM_THREADS may limit.
 int threads_or_all(int threads) { return threads > 0 ? threads : omp_get_max_threads(); }
 
@@ -52,9 +65,11 @@ class DnnlEngine final : public Engine {
 
   std::vector<RawMap> forward_pictures(std::span<const Image> pictures) override {
     const OpenMpThreads guard(threads_);
-    DnnlProgram& program = prepare(pictures);
+    DnnlProgram& program = prepare(pictures, Batch::may_be_part);
     program.run();
-    return program.outputs();
+    std::vector<RawMap> maps = program.outputs();
+    for (RawMap& map : maps) map.images = static_cast<int64_t>(pictures.size());
+    return maps;
   }
 
   std::vector<StepTime> profile(std::span<const Image> pictures) override;
@@ -76,7 +91,10 @@ class DnnlEngine final : public Engine {
   struct Program {
     int64_t images, height, width;
     std::unique_ptr<DnnlProgram> program;
+    int64_t last_short_batch = 0;  // that rode in it
   };
+
+  enum class Batch { whole, may_be_part };  // whether a program for more images will do
 
   DnnlProgram& prepare(const Tensor& images) {
     check(images.shape().size() == 4 && images.dim(0) >= 1 && images.dim(1) == model_->spec().input.channels,
@@ -87,7 +105,7 @@ class DnnlEngine final : public Engine {
     return program;
   }
 
-  DnnlProgram& prepare(std::span<const Image> pictures) {
+  DnnlProgram& prepare(std::span<const Image> pictures, Batch batch) {
     check(!pictures.empty(), "an engine was given no pictures");
     check(model_->spec().input.channels == 3, "pictures have 3 channels, the network takes {}",
           model_->spec().input.channels);
@@ -96,9 +114,25 @@ class DnnlEngine final : public Engine {
       check(picture.width == width && picture.height == height,
             "pictures of one batch have one size: {}x{} after {}x{}", picture.width, picture.height, width, height);
     }
-    DnnlProgram& program = program_for(static_cast<int64_t>(pictures.size()), height, width);
-    pictures_to_map(pictures, program.input());
+    const auto count = static_cast<int64_t>(pictures.size());
+    DnnlProgram* larger = batch == Batch::may_be_part ? program_to_ride_in(count, height, width) : nullptr;
+    DnnlProgram& program = larger != nullptr ? *larger : program_for(count, height, width);
+    pictures_to_map(pictures, first_images(program.input(), count));
+    clear_images(program.input(), count);
     return program;
+  }
+
+  // The short batch at the end of a folder, which comes once, takes a place in the full one's program; a batch size
+  // that comes again gets a program of its own.
+  DnnlProgram* program_to_ride_in(int64_t images, int64_t height, int64_t width) {
+    const auto of_size = [&](const Program& p) { return p.height == height && p.width == width; };
+    const bool known =
+        std::ranges::any_of(programs_, [&](const Program& p) { return of_size(p) && p.images == images; });
+    const auto larger =
+        std::ranges::find_if(programs_, [&](const Program& p) { return of_size(p) && p.images > images; });
+    if (known || larger == programs_.end() || larger->last_short_batch == images) return nullptr;
+    larger->last_short_batch = images;
+    return larger->program.get();
   }
 
   // Most recently used first; the least recently used one goes when there are too many.
@@ -114,6 +148,7 @@ class DnnlEngine final : public Engine {
       spec = with_input_size(std::move(spec), width, height);
     auto program = std::make_unique<DnnlProgram>(model_, spec, images, plan_);
     if (programs_.size() >= kKeptPrograms) programs_.pop_back();
+    tell_substitutes(*program);
     programs_.push_front({images, height, width, std::move(program)});
     try {
       fit_arena();
@@ -122,6 +157,16 @@ class DnnlEngine final : public Engine {
       throw;
     }
     return *programs_.front().program;
+  }
+
+  void tell_substitutes(const DnnlProgram& program) {
+    const size_t count = program.substitutes().size();
+    if (count == 0 || told_substitutes_) return;
+    told_substitutes_ = true;
+    log_warning(
+        "oneDNN {} has no code for {} of the {} convolutions as the plan wants them, so that they are done "
+        "otherwise: {}{}",
+        dnnl_description(), count, plan_.convolutions.size(), program.substitutes()[0], count > 1 ? ", ..." : "");
   }
 
   // Grown, never shrunk while in use: the largest of the kept programs decides.
@@ -153,11 +198,12 @@ class DnnlEngine final : public Engine {
   int threads_;
   std::list<Program> programs_;
   Tensor arena_;
+  bool told_substitutes_ = false;
 };
 
 std::vector<StepTime> DnnlEngine::profile(std::span<const Image> pictures) {
   const OpenMpThreads guard(threads_);
-  DnnlProgram& program = prepare(pictures);
+  DnnlProgram& program = prepare(pictures, Batch::whole);
   return program.run_timed();
 }
 
@@ -167,6 +213,11 @@ std::vector<std::string> DnnlEngine::describe() const {
     lines.push_back(fmt::format("batch {} of {}x{}: maps {:.1f} MB in one arena of {:.1f} MB, packed weights {:.0f} MB",
                                 p.images, p.width, p.height, p.program->arena_bytes() * 1e-6, arena_.size() * 4e-6,
                                 p.program->packed_bytes() * 1e-6));
+    lines.insert(lines.end(), p.program->substitutes().begin(), p.program->substitutes().end());
+  }
+  if (programs_.size() > 1) {
+    lines.push_back(fmt::format("packed weights of all programs, shared where they can be: {:.0f} MB",
+                                model_->packed_bytes() * 1e-6));
   }
   lines.push_back(write_plan(plan_));
   return lines;

@@ -43,6 +43,9 @@ class DnnlProgram {
   std::vector<StepTime> steps() const;  // what run_timed() times, without times
   int64_t packed_bytes() const;         // of the weights' copies
 
+  // A line for each convolution that oneDNN could not do as the plan says, with what is done instead.
+  const std::vector<std::string>& substitutes() const { return substitutes_; }
+
  private:
   friend class ProgramBuilder;
   struct Map;
@@ -61,6 +64,7 @@ class DnnlProgram {
   std::vector<Conv> convs_;
   std::vector<Step> steps_;
   std::vector<int> outputs_;  // maps of the heads
+  std::vector<std::string> substitutes_;
   int input_ = -1, scratch_ = -1;
   int64_t arena_bytes_ = 0;
   std::byte* arena_ = nullptr;

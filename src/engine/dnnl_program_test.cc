@@ -105,6 +105,19 @@ TEST(DnnlModel, PacksOnceForAll) {
   EXPECT_NE(first, model.packed(0, plain, 0.5f));
 }
 
+TEST(DnnlModel, ProgramsOfOtherSizesShareTheirKernels) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  const auto model = std::make_shared<DnnlModel>(spec, lively_weights(spec), nullptr);
+  const Plan plan = rule_plan(spec, "f32", nullptr);
+  const DnnlProgram one(model, spec, 1, plan);
+  const int64_t alone = model->packed_bytes();
+  EXPECT_GT(alone, 0);
+  const DnnlProgram same(model, spec, 1, plan);
+  EXPECT_EQ(model->packed_bytes(), alone);
+  const DnnlProgram two(model, with_input_size(spec, 96, 64), 2, plan);
+  EXPECT_LT(model->packed_bytes(), alone + two.packed_bytes()) << "nothing is shared";
+}
+
 // Weights +-127 and 64 in units of a scale are exact in int8.
 TEST(DnnlModel, QuantisesAFilterByItsLargestWeight) {
   const NetworkSpec spec = spec_of(

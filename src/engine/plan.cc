@@ -26,15 +26,11 @@ std::string printable(const std::string& text) {
   return start;
 }
 
-std::string choice_name(const ConvChoice& choice) {
-  return to_string(choice.type) + (choice.algorithm == ConvAlgorithm::winograd ? "-winograd" : "-direct");
-}
-
 ConvChoice parse_choice(std::string_view word) {
   for (const NumberType type : {NumberType::f32, NumberType::bf16, NumberType::s8}) {
     for (const ConvAlgorithm algorithm : {ConvAlgorithm::direct, ConvAlgorithm::winograd}) {
       const ConvChoice choice{type, algorithm};
-      if (word == choice_name(choice)) return choice;
+      if (word == to_string(choice)) return choice;
     }
   }
   fail("plan: \"{}\" is none of f32-direct, f32-winograd, bf16-direct, int8-direct", word);
@@ -56,6 +52,10 @@ std::string_view value_of(std::string_view word, std::string_view key) {
 }
 
 }  // namespace
+
+std::string to_string(const ConvChoice& choice) {
+  return to_string(choice.type) + (choice.algorithm == ConvAlgorithm::winograd ? "-winograd" : "-direct");
+}
 
 bool cpu_computes_bf16() { return cpu_features().avx512_bf16 || cpu_features().amx; }
 
@@ -113,7 +113,7 @@ Plan rule_plan(const NetworkSpec& spec, const std::string& precision, const Quan
 std::string write_plan(const Plan& plan) {
   std::string text = fmt::format("plan 1 f32={} bf16={}:", kLayoutNames[static_cast<size_t>(plan.f32_layout)],
                                  kLayoutNames[static_cast<size_t>(plan.bf16_layout)]);
-  for (const ConvChoice& choice : plan.convolutions) text += " " + choice_name(choice);
+  for (const ConvChoice& choice : plan.convolutions) text += " " + to_string(choice);
   return text;
 }
 

@@ -20,6 +20,7 @@ struct ConvChoice {
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   bool operator==(const ConvChoice&) const = default;
 };
+std::string to_string(const ConvChoice& choice);  // "f32-winograd"
 
 struct Plan {
   Layout f32_layout = Layout::blocked16, bf16_layout = Layout::channels_last;  // s8 is always channels_last
