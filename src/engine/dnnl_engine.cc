@@ -1,7 +1,5 @@
 #include "engine/dnnl_engine.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstring>
 #include <list>
@@ -12,22 +10,11 @@
 #include "base/log.h"
 #include "engine/dnnl_program.h"
 #include "engine/dnnl_tune.h"
+#include "engine/openmp_threads.h"
 #include "engine/plan_cache.h"
 
 namespace yolov3 {
 namespace {
-
-// OpenMP's thread count is the calling thread's: ours for a while, then its own again.
-class OpenMpThreads {
- public:
-  explicit OpenMpThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-  ~OpenMpThreads() { omp_set_num_threads(before_); }
-  OpenMpThreads(const OpenMpThreads&) = delete;
-  OpenMpThreads& operator=(const OpenMpThreads&) = delete;
-
- private:
-  int before_;
-};
 
 MapView first_images(MapView map, int64_t count) {
   map.images = count;
@@ -40,9 +27,6 @@ void clear_images(const MapView& map, int64_t first) {
   std::memset(map.at(first, 0, 0), 0,
               static_cast<size_t>((map.images - first) * map.image_stride * size_of(map.format.type)));
 }
-
-// 0: as many as OpenMP would take, which OMP_NUM_THREADS may limit.
-int threads_or_all(int threads) { return threads > 0 ? threads : omp_get_max_threads(); }
 
 class DnnlEngine final : public Engine {
  public:

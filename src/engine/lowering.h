@@ -20,8 +20,11 @@ struct Lowering {
   std::vector<int> input_readers;         // of the network's input
 };
 
+// A network that is used, or one that is trained, where Dropout does something.
+enum class Purpose { use, training };
+
 // Errors: a network without heads.
-Lowering lower(const NetworkSpec& spec);
+Lowering lower(const NetworkSpec& spec, Purpose purpose = Purpose::use);
 
 // The map that input number `which` of a layer reads.
 int input_map(const NetworkSpec& spec, const Lowering& lowering, int layer, size_t which);

@@ -1,0 +1,46 @@
+// Finds the oneDNN primitives of one convolution in training: forward, gradient of the input ("data") and gradient of
+// kernel and bias ("weights"). Each takes the maps as they lie where oneDNN has fast code for that, else in a form of its
+// own that the program converts to. A reference ("ref") implementation of oneDNN is never taken.
+#pragma once
+
+#include <dnnl.hpp>
+
+#include <string>
+#include <vector>
+
+#include "engine/map_view.h"
+#include "engine/training_plan.h"
+#include "net/spec.h"
+
+namespace yolov3 {
+
+struct TrainConvTask {
+  int layer = 0;
+  Conv conv;
+  LayerShape in, out;
+  int64_t images = 1;
+  MapFormat source, target;  // of the maps before and after
+  MapFormat gradient;        // of both maps' gradients
+  ConvPasses passes;         // the algorithms that are wanted
+  bool data = true, weights = true;  // whether these gradients are wanted
+};
+
+struct TrainConvSolution {
+  dnnl::convolution_forward::primitive_desc forward;
+  dnnl::convolution_backward_data::primitive_desc data;        // empty when it is not wanted
+  dnnl::convolution_backward_weights::primitive_desc weights;  // likewise
+  std::vector<std::string> substitutes;                        // passes done otherwise than wanted, a line each
+};
+
+// Errors: a convolution for which oneDNN has nothing, naming the layer and --engine torch.
+TrainConvSolution solve_train_conv(const dnnl::engine& engine, const TrainConvTask& task);
+
+// Kernel dimensions as oneDNN counts them: O,I,H,W or G,O/G,I/G,H,W.
+dnnl::memory::dims train_kernel_dims(const Conv& conv, int64_t in_channels);
+// A kernel whose numbers lie O,H,W,I, as LibTorch's channels_last has them.
+dnnl::memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels);
+
+bool is_winograd(const dnnl::primitive_desc_base& primitive);
+std::string implementation_name(const dnnl::primitive_desc_base& primitive);  // oneDNN's own
+
+}  // namespace yolov3
