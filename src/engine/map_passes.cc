@@ -8,10 +8,10 @@
 #include <limits>
 #include <vector>
 
+#include "engine/map_runs.h"
+
 namespace yolov3 {
 namespace {
-
-constexpr int64_t kPiece = 8192;  // numbers that are worth a thread's while
 
 // Numbers [begin, end) of a loop's `count` that this thread takes, in whole `grain`s.
 struct Share {
@@ -22,8 +22,6 @@ Share my_share(int64_t count, int64_t grain = 1) {
   const int64_t grains = (count + grain - 1) / grain;
   return {std::min(count, grains * me / threads * grain), std::min(count, grains * (me + 1) / threads * grain)};
 }
-
-bool is_blocked(const MapView& map) { return block_of(map.format.layout) > 1; }
 
 // The map in the order of its memory: `rows` of `length` numbers that lie together, one every `stride` numbers within
 // an image. Maps of one layout and channel count have their numbers in one order, so that rows can be computed together.
@@ -37,35 +35,6 @@ Rows rows_of(const MapView& a) {
 }
 std::byte* row_at(const MapView& map, int64_t n, int64_t row) {
   return map.data + (n * map.image_stride + row * map.pixel_stride) * size_of(map.format.type);
-}
-
-Row as_row(const MapView& map, const void* data) { return {data, map.format.type, map.format.scale}; }
-
-// Channels that lie together at one pixel wherever a map's first channel is on a block's border.
-int64_t common_block(const MapView& map) {
-  return is_blocked(map) ? block_of(map.format.layout) : std::numeric_limits<int64_t>::max();
-}
-
-// function(n, first channel, channels, pixel) for runs of channels that lie together in all maps of block `block`.
-template <class Function>
-void for_runs(int64_t images, int64_t channels, int64_t pixels, int64_t block, const Function& function) {
-  const int64_t blocks = (channels + block - 1) / block;
-#pragma omp parallel for collapse(2) schedule(static) if (images * channels * pixels > kPiece)
-  for (int64_t n = 0; n < images; ++n) {
-    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
-      for (int64_t b = 0; b < blocks; ++b) {
-        function(n, b * block, std::min(block, channels - b * block), pixel);
-      }
-    }
-  }
-}
-
-// The channels that fill up the last block.
-void clear_rest(const MapView& out, int64_t n, int64_t pixel) {
-  const int64_t stored = stored_channels(out.format.layout, out.shape.channels), channels = out.shape.channels;
-  if (stored > channels) {
-    std::memset(out.at(n, channels, pixel), 0, static_cast<size_t>((stored - channels) * size_of(out.format.type)));
-  }
 }
 
 bool keeps_zero(Activation activation) { return activation != Activation::logistic; }
@@ -115,27 +84,6 @@ void compute_in_runs(const MapView& in, const MapView* addend, const RowMath& ma
              }
              if (first + count == in.shape.channels) clear_rest(out, n, pixel);
            });
-}
-
-// Same numbers in the same order: bytes are copied.
-bool same_bytes(const MapFormat& a, const MapFormat& b) { return a.type == b.type && a.scale == b.scale; }
-
-void copy_run(const MapView& in, const std::byte* from, const MapView& out, std::byte* to, int64_t count) {
-  if (same_bytes(in.format, out.format)) {
-    std::memcpy(to, from, static_cast<size_t>(count * size_of(in.format.type)));
-  } else {
-    compute_row(as_row(in, from), {}, {}, to, out.format.type, out.format.scale, count);
-  }
-}
-
-// Channels that can be taken together when copying from channel a of one map to channel b of another.
-int64_t copy_block(const MapView& in, int64_t in_first, const MapView& out, int64_t out_first) {
-  int64_t block = std::numeric_limits<int64_t>::max();
-  if (is_blocked(in)) block = in_first % block_of(in.format.layout) == 0 ? block_of(in.format.layout) : 1;
-  if (is_blocked(out)) {
-    block = std::min(block, out_first % block_of(out.format.layout) == 0 ? block_of(out.format.layout) : int64_t{1});
-  }
-  return block;
 }
 
 }  // namespace

@@ -1,0 +1,168 @@
+#include "engine/gradient_ops.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "base/cpu.h"
+#include "base/error.h"
+
+namespace yolov3 {
+namespace {
+
+#define YOLOV3_INLINE [[gnu::always_inline]] inline
+
+constexpr float kLeakySlope = 0.1f;
+
+// --- Rows, as written; compiled below for each instruction set ------------------------------------------------------
+// ivdep: out may be where the inputs are, number for number, which the compiler would take for an overlap.
+
+YOLOV3_INLINE void fold_runs(const float* in, int64_t stride, int64_t run, int64_t pixels, float* sums) {
+  for (int64_t x = 0; x < pixels; ++x, sums += run) {
+    for (int64_t k = 0; k < stride; ++k, in += run) {
+#pragma GCC ivdep
+      for (int64_t c = 0; c < run; ++c) sums[c] += in[c];
+    }
+  }
+}
+
+// The blocks' widths are known when this is compiled.
+YOLOV3_INLINE void fold_body(const float* in, int64_t stride, int64_t run, int64_t pixels, float* sums) {
+  if (run == 16) {
+    fold_runs(in, stride, 16, pixels, sums);
+  } else if (run == 8) {
+    fold_runs(in, stride, 8, pixels, sums);
+  } else {
+    fold_runs(in, stride, run, pixels, sums);
+  }
+}
+
+YOLOV3_INLINE void largest_body(const float* in, int32_t cell, float* largest, int32_t* cells, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) {
+    const bool larger = (in[i] > largest[i]) | (in[i] != in[i]);
+    largest[i] = larger ? in[i] : largest[i];
+    cells[i] = larger ? cell : cells[i];
+  }
+}
+
+YOLOV3_INLINE void leaky_body(const float* before, const float* gradient, float* out, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) out[i] = before[i] > 0 ? gradient[i] : gradient[i] * kLeakySlope;
+}
+
+// A NaN lets the gradient pass; an infinite gradient is cut off like any other.
+YOLOV3_INLINE void relu_body(const float* before, const float* gradient, float* out, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) out[i] = before[i] <= 0 ? 0.0f : gradient[i];
+}
+
+YOLOV3_INLINE void dropout_body(const DropoutRule& rule, uint64_t first, uint64_t step, float* io, int64_t count) {
+  const int64_t threshold = rule.threshold;
+  const float scale = rule.scale;
+  const uint64_t start = rule.seed + (first + 1) * 0x9e3779b97f4a7c15u;
+  const uint64_t stride = step * 0x9e3779b97f4a7c15u;
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) {
+    uint64_t z = start + static_cast<uint64_t>(i) * stride;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    io[i] = static_cast<int64_t>(z >> 11) < threshold ? 0.0f : io[i] * scale;
+  }
+}
+
+struct Kernels {
+  void (*fold)(const float*, int64_t, int64_t, int64_t, float*);
+  void (*largest)(const float*, int32_t, float*, int32_t*, int64_t);
+  void (*leaky)(const float*, const float*, float*, int64_t);
+  void (*relu)(const float*, const float*, float*, int64_t);
+  void (*dropout)(const DropoutRule&, uint64_t, uint64_t, float*, int64_t);
+};
+
+#define YOLOV3_KERNELS(NAME, ...)                                                                                \
+  struct NAME {                                                                                                  \
+    __VA_ARGS__ static void fold(const float* in, int64_t stride, int64_t run, int64_t pixels, float* sums) {    \
+      fold_body(in, stride, run, pixels, sums);                                                                  \
+    }                                                                                                            \
+    __VA_ARGS__ static void largest(const float* in, int32_t cell, float* most, int32_t* cells, int64_t count) { \
+      largest_body(in, cell, most, cells, count);                                                                \
+    }                                                                                                            \
+    __VA_ARGS__ static void leaky(const float* before, const float* gradient, float* out, int64_t count) {       \
+      leaky_body(before, gradient, out, count);                                                                  \
+    }                                                                                                            \
+    __VA_ARGS__ static void relu(const float* before, const float* gradient, float* out, int64_t count) {        \
+      relu_body(before, gradient, out, count);                                                                   \
+    }                                                                                                            \
+    __VA_ARGS__ static void dropout(const DropoutRule& rule, uint64_t first, uint64_t step, float* io,           \
+                                    int64_t count) {                                                             \
+      dropout_body(rule, first, step, io, count);                                                                \
+    }                                                                                                            \
+    static constexpr Kernels all() { return {&fold, &largest, &leaky, &relu, &dropout}; }                        \
+  };
+
+YOLOV3_KERNELS(Plain)
+#ifdef __x86_64__
+YOLOV3_KERNELS(Avx2, __attribute__((target("avx2"))))
+YOLOV3_KERNELS(Avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))))
+#endif
+#undef YOLOV3_KERNELS
+
+const Kernels& kernels() {
+  static const Kernels chosen = [] {
+#ifdef __x86_64__
+    if (cpu_features().avx512) return Avx512::all();
+    if (cpu_features().avx2) return Avx2::all();
+#endif
+    return Plain::all();
+  }();
+  return chosen;
+}
+
+// --- Activations without a kernel: in double, like their values (engine/reference_conv) -----------------------------
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+double mish_slope(double x) {
+  const double t = std::tanh(std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))));
+  return t + x * sigmoid(x) * (1 - t * t);
+}
+
+double swish_slope(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
+
+}  // namespace
+
+void fold_row(const float* in, int64_t stride, int64_t run, int64_t pixels, float* sums) {
+  kernels().fold(in, stride, run, pixels, sums);
+}
+
+void first_largest_row(const float* in, int32_t cell, float* largest, int32_t* cells, int64_t count) {
+  kernels().largest(in, cell, largest, cells, count);
+}
+
+void activation_gradient_row(Activation activation, const float* before, const float* gradient, float* out,
+                             int64_t count) {
+  const auto each = [&](auto&& slope) {
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(gradient[i] * slope(double{before[i]}));
+  };
+  switch (activation) {
+    case Activation::linear: std::copy_n(gradient, out == gradient ? 0 : count, out); return;
+    case Activation::leaky: return kernels().leaky(before, gradient, out, count);
+    case Activation::relu: return kernels().relu(before, gradient, out, count);
+    case Activation::logistic: return each([](double x) { return sigmoid(x) * (1 - sigmoid(x)); });
+    case Activation::mish: return each(mish_slope);
+    case Activation::swish: return each(swish_slope);
+  }
+  fail("unknown activation {}", static_cast<int>(activation));
+}
+
+DropoutRule make_dropout_rule(double probability, uint64_t seed) {
+  assert(probability >= 0 && probability < 1);
+  return {seed, static_cast<int64_t>(std::ceil(probability * 0x1p53)), static_cast<float>(1 / (1 - probability))};
+}
+
+void dropout_row(const DropoutRule& rule, int64_t first, int64_t step, float* io, int64_t count) {
+  kernels().dropout(rule, static_cast<uint64_t>(first), static_cast<uint64_t>(step), io, count);
+}
+
+}  // namespace yolov3
