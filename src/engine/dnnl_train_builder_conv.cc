@@ -210,7 +210,7 @@ void TrainProgramBuilder::add_kernel_gradient(int layer, const Conv& conv, const
   dnnl::memory plain(ohwi_kernel(conv, channels), model_.engine(), nullptr);
   const dnnl::reorder reorder(kernel, plain);
   add_step(p_.backward_, layer, "kernel gradient conversion", {},
-           [model = &model_, layer, conv, kernel, plain, bias, reorder]() mutable {
+           [model = &model_, layer, conv, kernel = dnnl::memory(kernel), plain, bias, reorder]() mutable {
              if (float* into = model->gradient(layer, ParamKind::kernel)) {
                plain.set_data_handle(into);
                reorder.execute(model->stream(), kernel, plain);
@@ -278,7 +278,7 @@ void TrainProgramBuilder::add_convert(std::vector<Step>& steps, int layer, const
   const dnnl::reorder reorder(from, to);
   add_step(
       steps, layer, "conversion", {argument.map},
-      [model = &model_, reorder, from, to]() mutable {
+      [model = &model_, reorder, from = dnnl::memory(from), to = dnnl::memory(to)]() mutable {
         reorder.execute(model->stream(), from, to);
         model->stream().wait();
       },

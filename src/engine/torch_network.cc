@@ -122,6 +122,13 @@ void TorchNetwork::set_weights(const Weights& weights) {
   }
 }
 
+void TorchNetwork::compute_in_double() {
+  compute_type_ = torch::kFloat64;
+  for (size_t i = 0; i < params_.size(); ++i) {
+    params_[i] = params_[i].detach().to(torch::kFloat64).set_requires_grad(slots_[i].trainable);
+  }
+}
+
 Weights TorchNetwork::weights() const {
   Weights copy;
   for (const torch::Tensor& param : params_) copy.tensors.push_back(tensor_from_torch(param));
@@ -193,7 +200,7 @@ torch::Tensor TorchNetwork::run_layer(size_t index, const std::vector<torch::Ten
           return activate(in[1] * in[0], op.activation);
         } else {
           static_assert(std::is_same_v<Op, Yolo>);
-          return in[0].to(torch::kFloat32);  // raw logits leave in full precision
+          return compute_type_ == torch::kFloat64 ? in[0] : in[0].to(torch::kFloat32);  // logits leave unrounded
         }
       },
       layer.op);

@@ -33,6 +33,9 @@ class TorchNetwork {
   using Observe = std::function<void(int layer, const torch::Tensor& map)>;
   std::vector<torch::Tensor> forward(const torch::Tensor& images, bool training, const Observe& observe = nullptr);
 
+  // From now on everything is float64, parameters and raw maps too: the truth that other engines' gradients are held to.
+  void compute_in_double();
+
   // In the order of param_slots(spec); running statistics included. float32 leaves, trainable ones require gradients.
   std::vector<torch::Tensor>& params() { return params_; }
   const std::vector<ParamSlot>& slots() const { return slots_; }
