@@ -130,6 +130,8 @@ int run_train(const std::vector<std::string>& arguments) {
                   "trains YOLOv3 at 416 on a Pascal VOC folder, into runs/train/exp");
   options.example("yolov3 train --data data.yaml --weights best.h5 --lr0 1e-4",
                   "goes on from a trained model, on other data");
+  options.example("yolov3 train --data data.yaml --weights coco.h5 --freeze backbone",
+                  "trains neck and heads alone; the backbone stays as it is");
   options.example("yolov3 train --config runs/train/exp/args.toml", "repeats a run");
   options.example("yolov3 train --config runs/train/exp/args.toml --resume", "goes on with a run that was stopped");
   add_input_options(options, c);
