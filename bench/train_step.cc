@@ -1,6 +1,6 @@
 // Where the time of a training step goes: forward, loss, backward, gradient norm, update. Random pictures and objects.
 //
-//   train_step [batch] [size] [bf16|f32] [steps] [classes]
+//   train_step [batch] [size] [bf16|f32] [steps] [classes] [adam|sgd] [frozen layers]
 //
 // Prints the median of each part in ms, after two steps of warm-up.
 #include <malloc.h>
@@ -15,8 +15,8 @@
 #include "base/rng.h"
 #include "engine/torch_network.h"
 #include "net/models.h"
-#include "train/adam.h"
 #include "train/loss.h"
+#include "train/parameters.h"
 
 using namespace yolov3;
 
@@ -50,12 +50,10 @@ int main(int argc, char** argv) {
   torch::set_num_threads(available_cpus());
 
   const NetworkSpec spec = yolov3::yolov3({.classes = classes, .width = size, .height = size});
-  TorchNetwork network(spec, random_weights(spec), torch::kCPU, bf16);
-  std::vector<AdamParam> params;
-  for (size_t i = 0; i < network.slots().size(); ++i) {
-    if (network.slots()[i].trainable) params.push_back({.value = network.params()[i]});
-  }
-  Adam adam(std::move(params));
+  TrainOptions options;
+  options.optimizer = argument(6, "adam");
+  TorchNetwork network(spec, random_weights(spec), torch::kCPU, bf16, 0.1, std::stoi(argument(7, "0")));
+  Optimizer optimizer = make_optimizer(network, options);
   const std::vector<Head> net_heads = heads(spec);
   const auto objects = random_objects(batch, size, classes);
   const torch::Tensor images = torch::rand({batch, 3, size, size});
@@ -72,10 +70,10 @@ int main(int argc, char** argv) {
     at[2] = now();
     total.backward();
     at[3] = now();
-    adam.gradient_norm();
+    optimizer.gradient_norm();
     at[4] = now();
-    adam.step(1e-5);
-    adam.clear_gradients();
+    optimizer.step(1e-5);
+    optimizer.clear_gradients();
     at[5] = now();
     if (step < 2) continue;
     for (size_t part = 0; part < 5; ++part) {

@@ -127,6 +127,8 @@ TEST_F(Program, HelpGoesToStdout) {
 TEST_F(Program, MissingOptionsAreNamed) {
   EXPECT_NE(run({"detect"}).err.find("detect needs --weights"), std::string::npos);
   EXPECT_NE(run({"train"}).err.find("train needs --data"), std::string::npos);
+  EXPECT_NE(run({"train", "--data", "x", "--momentum", "0.8"}).err.find("--momentum: adam has none"),
+            std::string::npos);
   EXPECT_NE(run({"eval", "--data", "x"}).err.find("eval needs --weights"), std::string::npos);
   EXPECT_EQ(run({"eval", "--data", "x"}).code, 2);
 }

@@ -45,6 +45,12 @@ void add_input_options(Options& options, TrainCommand& c) {
       .add("weights", &t.weights, "start from this model; layers that do not fit start fresh, and a table says which")
       .placeholder("FILE");
   options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32").alias("img-size").alias("img");
+  options
+      .add("freeze", &t.freeze,
+           "leave the first N layers (Darknet's numbers) as they are, statistics included; backbone = 75 of yolov3, 13 "
+           "of "
+           "yolov3-tiny")
+      .placeholder("N|backbone");
   options.add("multi-scale", &t.multi_scale,
               "square input sizes to change between while training, e.g. 320,416,512; empty = off");
   options.add("multi-scale-every", &t.multi_scale_every, "batches between two such changes").range(1, 100000);
@@ -55,18 +61,34 @@ void add_input_options(Options& options, TrainCommand& c) {
 void add_schedule_options(Options& options, TrainOptions& t) {
   options.group("Schedule");
   options.add("epochs", &t.epochs, "times through the data").range(1, 1000000);
-  options.add("batch", &t.batch, "pictures a step").alias("batch-size").range(1, 4096);
-  options.add("lr0", &t.lr0, "Adam's learning rate after the warm-up").alias("learning-rate").range(0, 10);
+  options.add("batch", &t.batch, "pictures that go through the network together").alias("batch-size").range(1, 4096);
+  options
+      .add("nominal-batch", &t.nominal_batch,
+           "pictures an update: the gradients of as many batches as that takes are averaged; 0 = --batch")
+      .range(0, 1 << 20);
+  options.add("lr0", &t.lr0, "learning rate after the warm-up").alias("learning-rate").range(0, 10);
   options.add("lr-end", &t.lr_end, "learning rate at the end of the cosine (absolute, not a share of lr0)")
       .range(0, 10);
   options.add("warmup-epochs", &t.warmup_epochs, "epochs in which the learning rate rises from 0 in a line")
       .range(0, 1e6);
+  options.add("seed", &t.seed, "of weights, order and augmentation");
+}
+
+void add_optimizer_options(Options& options, TrainOptions& t) {
+  options.group("Optimizer");
+  options.add("optimizer", &t.optimizer, "what moves the weights; sgd has momentum").choices({"adam", "sgd"});
+  options.add("momentum", &t.momentum, "of sgd; no effect on adam").range(0, 0.999999);
   options
-      .add("weight-decay", &t.weight_decay, "decoupled (AdamW), on convolution kernels only; 0 = off, as in the notes")
+      .add("weight-decay", &t.weight_decay,
+           "on convolution kernels only: adam's is decoupled (AdamW), sgd's is added to the gradient (L2); 0 = off, as "
+           "in the notes")
       .range(0, 1);
   options.add("clip-norm", &t.clip_norm, "longest gradient of all parameters together; 0 = never shortened")
       .range(0, 1e9);
-  options.add("seed", &t.seed, "of weights, order and augmentation");
+  options
+      .add("ema", &t.ema,
+           "decay of a running average of the weights, e.g. 0.9998, which is then judged and saved; 0 = off")
+      .range(0, 0.999999);
 }
 
 void add_loss_options(Options& options, TrainOptions& t) {
@@ -108,10 +130,13 @@ int run_train(const std::vector<std::string>& arguments) {
                   "trains YOLOv3 at 416 on a Pascal VOC folder, into runs/train/exp");
   options.example("yolov3 train --data data.yaml --weights best.h5 --lr0 1e-4",
                   "goes on from a trained model, on other data");
+  options.example("yolov3 train --data data.yaml --weights coco.h5 --freeze backbone",
+                  "trains neck and heads alone; the backbone stays as it is");
   options.example("yolov3 train --config runs/train/exp/args.toml", "repeats a run");
   options.example("yolov3 train --config runs/train/exp/args.toml --resume", "goes on with a run that was stopped");
   add_input_options(options, c);
   add_schedule_options(options, c.train);
+  add_optimizer_options(options, c.train);
   add_loss_options(options, c.train);
   add_run_options(options, c.train);
   if (!options.parse(arguments)) {
@@ -119,6 +144,9 @@ int run_train(const std::vector<std::string>& arguments) {
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml; --data synthetic:240 needs no files");
+  if (options.was_typed("momentum") && c.train.optimizer != "sgd") {
+    throw Error("--momentum: adam has none; add --optimizer sgd", Error::Kind::usage);
+  }
   c.train.width = c.imgsz.width;
   c.train.height = c.imgsz.height;
   if (c.train.width == 0) throw Error("--imgsz: training needs a size such as 416", Error::Kind::usage);

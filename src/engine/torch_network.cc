@@ -90,14 +90,15 @@ Tensor tensor_from_torch(const torch::Tensor& tensor) {
 }
 
 TorchNetwork::TorchNetwork(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
-                           double bn_momentum)
+                           double bn_momentum, int frozen_layers)
     : spec_(spec),
       slots_(param_slots(spec)),
       first_slot_(spec.layers.size(), -1),
       last_use_(spec.layers.size(), 0),
       device_(device),
       compute_type_(bf16 ? torch::kBFloat16 : torch::kFloat32),
-      bn_momentum_(bn_momentum) {
+      bn_momentum_(bn_momentum),
+      frozen_layers_(frozen_layers) {
   for (size_t i = slots_.size(); i-- > 0;) first_slot_[static_cast<size_t>(slots_[i].layer)] = static_cast<int>(i);
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     for (const int input : spec.layers[i].inputs) {
@@ -115,7 +116,8 @@ void TorchNetwork::set_weights(const Weights& weights) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const torch::Tensor value = torch_from_tensor(weights.tensors[i]);
     if (first_time) {
-      params_.push_back(value.contiguous(format_of(value)).to(device_).set_requires_grad(slots_[i].trainable));
+      const bool trained = slots_[i].trainable && !is_frozen(slots_[i]);
+      params_.push_back(value.contiguous(format_of(value)).to(device_).set_requires_grad(trained));
     } else {
       params_[i].copy_(value);
     }
@@ -215,7 +217,7 @@ std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bo
   const torch::Tensor input = images.to(device_, compute_type_).contiguous(torch::MemoryFormat::ChannelsLast);
   std::vector<torch::Tensor> outputs(spec_.layers.size());
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
-    outputs[i] = run_layer(i, outputs, input, training);
+    outputs[i] = run_layer(i, outputs, input, training && static_cast<int>(i) >= frozen_layers_);
     if (observe) observe(static_cast<int>(i), outputs[i]);
     // A map that nobody reads any more goes at once; autograd keeps what the backward pass needs.
     for (const int read : spec_.layers[i].inputs) {

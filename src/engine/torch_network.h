@@ -24,7 +24,12 @@ torch::Device parse_device(const std::string& text);
 class TorchNetwork {
  public:
   TorchNetwork(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
-               double bn_momentum = 0.1);
+               double bn_momentum = 0.1, int frozen_layers = 0);
+
+  // The first `frozen_layers` layers are not trained: their parameters require no gradient, autograd skips their
+  // backward pass, and in training they run as in use, by running statistics, which stay as they are.
+  bool is_frozen(const ParamSlot& slot) const { return slot.layer < frozen_layers_; }
+  int frozen_layers() const { return frozen_layers_; }
 
   // images: N,3,H,W in [0,1] on the device, any memory format. One float32 raw map a head, small objects first.
   // training: batch norm uses the batch's statistics and updates the running ones; parameters record gradients when
@@ -36,7 +41,8 @@ class TorchNetwork {
   // From now on everything is float64, parameters and raw maps too: the truth that other engines' gradients are held to.
   void compute_in_double();
 
-  // In the order of param_slots(spec); running statistics included. float32 leaves, trainable ones require gradients.
+  // In the order of param_slots(spec); running statistics included. float32 leaves; those that are trained require
+  // gradients.
   std::vector<torch::Tensor>& params() { return params_; }
   const std::vector<ParamSlot>& slots() const { return slots_; }
   const NetworkSpec& spec() const { return spec_; }
@@ -64,6 +70,7 @@ class TorchNetwork {
   torch::Device device_;
   torch::ScalarType compute_type_;
   double bn_momentum_;
+  int frozen_layers_;
 };
 
 // Copies between our tensors and torch's; OIHW or (N,C,H,W) either way.

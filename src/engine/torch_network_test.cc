@@ -41,6 +41,35 @@ TEST(TorchNetwork, StatisticsOfAStepNotTakenAreUndone) {
   EXPECT_EQ(network.weights(), before);
 }
 
+// Layers 0 to 4 of yolov3-tiny: convolutions and pooling. In training their maps are those of use, bit for bit.
+TEST(TorchNetwork, FrozenLayersRunAsInUseAndGetNoGradients) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 1, .width = 32, .height = 32});
+  const Weights weights = *lively_weights(spec);
+  TorchNetwork frozen(spec, weights, torch::kCPU, false, 0.1, 5), in_use(spec, weights, torch::kCPU, false);
+  const torch::Tensor images = torch::rand({4, 3, 32, 32});
+  std::vector<torch::Tensor> want, got;
+  in_use.forward(images, false, [&](int, const torch::Tensor& map) { want.push_back(map.detach().clone()); });
+  torch::Tensor sum = torch::zeros({});
+  for (const torch::Tensor& map :
+       frozen.forward(images, true, [&](int, const torch::Tensor& map) { got.push_back(map.detach().clone()); })) {
+    sum = sum + map.square().sum();
+  }
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (i < 5) {
+      EXPECT_TRUE(torch::equal(got[i], want[i])) << i;
+    }
+  }
+  EXPECT_FALSE(torch::equal(got[6], want[6])) << "the batch's statistics, in layers that are trained";
+  sum.backward();
+  const Weights after = frozen.weights();
+  for (size_t i = 0; i < frozen.slots().size(); ++i) {
+    const ParamSlot& slot = frozen.slots()[i];
+    EXPECT_EQ(frozen.is_frozen(slot), slot.layer < 5);
+    EXPECT_EQ(frozen.params()[i].grad().defined(), slot.trainable && slot.layer >= 5) << slot.name;
+    EXPECT_EQ(after.tensors[i] == weights.tensors[i], slot.trainable || slot.layer < 5) << slot.name;
+  }
+}
+
 TEST(TorchNetwork, DevicesThatAreNotThereAreRefusedInOneLine) {
   EXPECT_THROW(parse_device("gpu"), Error);
   EXPECT_THROW(parse_device("cuda:x"), Error);

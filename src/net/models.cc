@@ -1,5 +1,7 @@
 #include "net/models.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "net/builder.h"
@@ -51,6 +53,25 @@ Branches darknet53(NetworkBuilder& net) {
   const int route_2 = stage(net, 512, 8);
   const int conv = stage(net, 1024, 4);
   return {route_1, route_2, conv};
+}
+
+// The backbone of yolov3-tiny. Returns layer 8: 1/16 of the input's size.
+int tiny_backbone(NetworkBuilder& net) {
+  net.conv(16, 3).maxpool(2, 2);
+  net.conv(32, 3).maxpool(2, 2);
+  net.conv(64, 3).maxpool(2, 2);
+  net.conv(128, 3).maxpool(2, 2);
+  net.conv(256, 3);
+  const int route = net.last();
+  net.maxpool(2, 2).conv(512, 3).maxpool(2, 1).conv(1024, 3);
+  return route;
+}
+
+// Whether `spec` begins with the layers of `part`, for whatever input size.
+bool begins_with(const NetworkSpec& spec, const NetworkSpec& part) {
+  return spec.layers.size() >= part.layers.size() &&
+         std::equal(part.layers.begin(), part.layers.end(), spec.layers.begin(),
+                    [](const Layer& a, const Layer& b) { return a.inputs == b.inputs && a.op == b.op; });
 }
 
 // --- What stands on it --------------------------------------------------------------------------------------------
@@ -132,19 +153,23 @@ NetworkSpec yolov3_spp(const ModelOptions& options) {
 NetworkSpec yolov3_tiny(const ModelOptions& given) {
   const ModelOptions options = complete(given, "yolov3-tiny", kTinyCocoAnchors);
   NetworkBuilder net(input_of(options));
-  net.conv(16, 3).maxpool(2, 2);
-  net.conv(32, 3).maxpool(2, 2);
-  net.conv(64, 3).maxpool(2, 2);
-  net.conv(128, 3).maxpool(2, 2);
-  net.conv(256, 3);
-  const int route = net.last();  // layer 8: 1/16 of the input's size
-  net.maxpool(2, 2).conv(512, 3).maxpool(2, 1).conv(1024, 3).conv(256, 1);
+  const int route = tiny_backbone(net);
+  net.conv(256, 1);
   const int large = net.last();
   head(net, 512, options, {3, 4, 5});
 
   upsample_and_join(net, large, 128, route);
   head(net, 256, options, {0, 1, 2});
   return net.build();
+}
+
+int backbone_layers(const NetworkSpec& spec) {
+  NetworkBuilder tiny({3, 416, 416});
+  tiny_backbone(tiny);
+  for (const NetworkSpec& backbone : {darknet53(), tiny.build()}) {
+    if (begins_with(spec, backbone)) return static_cast<int>(backbone.layers.size());
+  }
+  fail("the network begins neither with Darknet-53 nor with yolov3-tiny's backbone; say how many layers are meant");
 }
 
 NetworkSpec make_model(const std::string& name, const ModelOptions& options) {

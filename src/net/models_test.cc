@@ -47,6 +47,17 @@ TEST(Models, Yolov3HasDarknetsNumbers) {
   EXPECT_EQ(class_count(spec), 80);
 }
 
+// Darknet-53 ends with layer 74 (darknet53.conv.74), tiny's last convolution at 1/32 before its heads is layer 12.
+TEST(Models, BackbonesAreFound) {
+  EXPECT_EQ(backbone_layers(yolov3()), 75);
+  EXPECT_EQ(backbone_layers(yolov3_spp({.classes = 2, .width = 96, .height = 64})), 75);
+  EXPECT_EQ(backbone_layers(yolov3_tiny({.classes = 2, .width = 64, .height = 64})), 13);
+  EXPECT_EQ(backbone_layers(parse_cfg(write_cfg(yolov3()), "a.cfg").spec), 75);
+  NetworkBuilder other({3, 64, 64});
+  other.conv(32, 3).conv(18, 1, 2, Activation::linear, false).yolo({{9, 9}, {20, 20}, {30, 30}}, {0, 1, 2}, 1);
+  EXPECT_THROW(backbone_layers(other.build()), Error);
+}
+
 TEST(Models, HeadsAreSmallObjectsFirst) {
   const std::vector<Head> found = heads(yolov3({.classes = 3, .width = 608, .height = 352, .anchors = {}}));
   ASSERT_EQ(found.size(), 3u);

@@ -6,14 +6,24 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "train/setup.h"
 
 namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
 
-std::string mean_name(const ParamSlot& slot) { return "adam/mean/" + slot.name; }
-std::string square_name(const ParamSlot& slot) { return "adam/square/" + slot.name; }
+// The tensors of a parameter that a checkpoint holds beside the model's own, with their folders. They are handles: what
+// is copied into one is in the optimizer.
+std::vector<std::pair<std::string, torch::Tensor>> state_of(const OptimizerParam& param, const Optimizer& optimizer) {
+  std::vector<std::pair<std::string, torch::Tensor>> state;
+  const bool adam = optimizer.options().kind == OptimizerKind::adam;
+  if (param.mean.defined()) state.emplace_back(adam ? "adam/mean/" : "sgd/velocity/", param.mean);
+  if (param.square.defined()) state.emplace_back("adam/square/", param.square);
+  if (param.average.defined()) state.emplace_back("trained/", param.value);  // the model has the average
+  if (optimizer.accumulated() > 0 && param.sum.defined()) state.emplace_back("sum/", param.sum);
+  return state;
+}
 
 // Puts the new checkpoint in the place of the last one, which becomes the one before, without a moment in which last.h5
 // is missing.
@@ -35,7 +45,8 @@ void rotate(const fs::path& next, const fs::path& last, const fs::path& previous
 
 const std::string& text_of(const TrainingState& state, const std::string& key) {
   const auto found = state.values.find(key);
-  check(found != state.values.end(), "it is a model, not a checkpoint to resume from: it has no value '{}'", key);
+  check(found != state.values.end(),
+        "it is a model or an older version's checkpoint, which cannot be resumed: it has no value '{}'", key);
   return found->second;
 }
 
@@ -64,26 +75,28 @@ RunPosition position_of(const TrainingState& state) {
           .images = count(state, "images"),
           .batch = count(state, "batch"),
           .pictures = count(state, "pictures"),
+          .batches_per_update = count(state, "batches_per_update"),
           .seed = static_cast<uint64_t>(parse_integer(text_of(state, "seed")).value_or(0))};
 }
 
 }  // namespace
 
-void save_checkpoint(const fs::path& weights_folder, const Model& model, TorchNetwork& network, Adam& adam,
-                     const RunPosition& position, const std::string& args_toml) {
+void save_checkpoint(const fs::path& weights_folder, const Model& model, const TorchNetwork& network,
+                     Optimizer& optimizer, const RunPosition& position, const std::string& args_toml) {
   TrainingState state;
-  size_t next = 0;
-  for (size_t i = 0; i < network.slots().size(); ++i) {
-    if (!network.slots()[i].trainable) continue;
-    const AdamParam& param = adam.params()[next++];
-    state.tensors[mean_name(network.slots()[i])] = tensor_from_torch(param.mean);
-    state.tensors[square_name(network.slots()[i])] = tensor_from_torch(param.square);
+  for (const OptimizerParam& param : optimizer.params()) {
+    for (const auto& [folder, tensor] : state_of(param, optimizer)) {
+      state.tensors[folder + network.slots()[param.slot].name] = tensor_from_torch(tensor);
+    }
   }
   // {} of fmt prints the shortest text that reads back as the same double.
   state.values = {{"epoch", fmt::format("{}", position.epoch)},
                   {"next_batch", fmt::format("{}", position.next_batch)},
                   {"step", fmt::format("{}", position.step)},
-                  {"adam_steps", fmt::format("{}", adam.steps())},
+                  {"optimizer", to_string(optimizer.options().kind)},
+                  {"ema", fmt::format("{}", optimizer.options().ema_decay)},
+                  {"frozen_layers", fmt::format("{}", network.frozen_layers())},
+                  {"accumulated", fmt::format("{}", optimizer.accumulated())},
                   {"best", fmt::format("{}", position.best)},
                   {"seconds", fmt::format("{}", position.seconds)},
                   {"giou_sum", fmt::format("{}", position.giou_sum)},
@@ -92,6 +105,7 @@ void save_checkpoint(const fs::path& weights_folder, const Model& model, TorchNe
                   {"images", fmt::format("{}", position.images)},
                   {"batch", fmt::format("{}", position.batch)},
                   {"pictures", fmt::format("{}", position.pictures)},
+                  {"batches_per_update", fmt::format("{}", position.batches_per_update)},
                   {"seed", fmt::format("{}", static_cast<int64_t>(position.seed))},
                   {"args", args_toml}};
   save_model(weights_folder / "next.h5", model, &state);
@@ -119,23 +133,45 @@ std::optional<Checkpoint> load_checkpoint(const fs::path& weights_folder) {
   return std::nullopt;
 }
 
-void restore_adam(const Checkpoint& checkpoint, TorchNetwork& network, Adam& adam) {
+void check_resumable(const Checkpoint& checkpoint, const TrainOptions& options, const NetworkSpec& spec,
+                     const std::vector<std::string>& names, int64_t pictures) {
+  const std::string path = checkpoint.path.string();
+  constexpr const char* kAdvice = "resume with the options in args.toml beside it, or start a new run with --weights";
+  check(checkpoint.model.names == names && checkpoint.model.spec == spec,
+        "{}: it is of another network or other classes than --model {} --imgsz {}x{} --data {}; {} {}", path,
+        options.model, options.width, options.height, options.data.data, kAdvice, path);
+  const TrainingState& state = checkpoint.state;
+  const std::string& kind = text_of(state, "optimizer");
+  const double ema = number(state, "ema");
+  const int64_t frozen = count(state, "frozen_layers");
+  check(kind == options.optimizer && (ema > 0) == (options.ema > 0) && frozen == frozen_layers(options, spec),
+        "{}: it was trained with --optimizer {} --ema {} --freeze {}, which --optimizer {} --ema {} --freeze {} cannot "
+        "go on with; {} {}",
+        path, kind, ema, frozen, options.optimizer, options.ema, options.freeze, kAdvice, path);
+  const RunPosition& at = checkpoint.position;
+  check(at.next_batch == 0 || (at.batch == options.batch && at.pictures == pictures && at.seed == options.seed &&
+                               at.batches_per_update == batches_per_update(options)),
+        "{}: it stands in the middle of an epoch of {} pictures in batches of {}, {} an update, with seed {}, which "
+        "--batch {} --nominal-batch {} --seed {} and {} pictures cannot go on with; {} {}",
+        path, at.pictures, at.batch, at.batches_per_update, at.seed, options.batch, options.nominal_batch, options.seed,
+        pictures, kAdvice, path);
+}
+
+void restore_optimizer(const Checkpoint& checkpoint, const TorchNetwork& network, Optimizer& optimizer) {
   const TrainingState& state = checkpoint.state;
   const torch::NoGradGuard no_grad;
-  size_t next = 0;
-  for (const ParamSlot& slot : network.slots()) {
-    if (!slot.trainable) continue;
-    AdamParam& param = adam.params()[next++];
-    const auto restore = [&](const std::string& name, torch::Tensor& moment) {
-      const auto found = state.tensors.find(name);
+  optimizer.resume_at(checkpoint.position.step, count(state, "accumulated"));
+  for (OptimizerParam& param : optimizer.params()) {
+    const ParamSlot& slot = network.slots()[param.slot];
+    for (auto& [folder, tensor] : state_of(param, optimizer)) {
+      const auto found = state.tensors.find(folder + slot.name);
       check(found != state.tensors.end() && found->second.shape() == slot.shape,
-            "{}: it has no tensor '{}' of shape {}", checkpoint.path.string(), name, to_string(slot.shape));
-      moment.copy_(torch_from_tensor(found->second));
-    };
-    restore(mean_name(slot), param.mean);
-    restore(square_name(slot), param.square);
+            "{}: it has no tensor '{}{}' of shape {}", checkpoint.path.string(), folder, slot.name,
+            to_string(slot.shape));
+      tensor.copy_(torch_from_tensor(found->second));
+    }
+    if (param.average.defined()) param.average.copy_(torch_from_tensor(checkpoint.model.weights.tensors[param.slot]));
   }
-  adam.set_steps(count(state, "adam_steps"));
 }
 
 }  // namespace yolov3

@@ -7,7 +7,8 @@
 
 #include "engine/torch_network.h"
 #include "format/model_file.h"
-#include "train/adam.h"
+#include "train/optimizer.h"
+#include "train/options.h"
 
 namespace yolov3 {
 
@@ -15,18 +16,20 @@ namespace yolov3 {
 struct RunPosition {
   int epoch = 0;
   int64_t next_batch = 0;
-  int64_t step = 0;                                 // updates done
+  int64_t step = 0;                                 // updates done; fewer than batches with --nominal-batch
   double best = -1;                                 // best fitness so far
   double seconds = 0;                               // of training so far
   double giou_sum = 0, conf_sum = 0, prob_sum = 0;  // of the running epoch, for its means
   int64_t images = 0;                               // of the running epoch
   int64_t batch = 0, pictures = 0;                  // what next_batch counts in: --batch and the size of the data set
+  int64_t batches_per_update = 1;                   // and how its batches make updates
   uint64_t seed = 0;                                // what the order of the epoch comes from
 };
 
-// Saves last.h5 (model, moments, position); the one before becomes last.prev.h5.
-void save_checkpoint(const std::filesystem::path& weights_folder, const Model& model, TorchNetwork& network, Adam& adam,
-                     const RunPosition& position, const std::string& args_toml);
+// Saves last.h5 (model, state of the optimizer, position); the one before becomes last.prev.h5. The model holds the
+// averaged weights when there are such; then the state has the ones being trained.
+void save_checkpoint(const std::filesystem::path& weights_folder, const Model& model, const TorchNetwork& network,
+                     Optimizer& optimizer, const RunPosition& position, const std::string& args_toml);
 
 struct Checkpoint {
   Model model;
@@ -37,6 +40,13 @@ struct Checkpoint {
 
 // Nothing when there is no checkpoint yet. Errors: both are damaged.
 std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& weights_folder);
-void restore_adam(const Checkpoint& checkpoint, TorchNetwork& network, Adam& adam);
+
+// Errors: it is of another network, other classes, another optimizer, or stands in the middle of an epoch that these
+// options cannot go on with.
+void check_resumable(const Checkpoint& checkpoint, const TrainOptions& options, const NetworkSpec& spec,
+                     const std::vector<std::string>& names, int64_t pictures);
+
+// The optimizer's state, and with averages the parameters being trained too.
+void restore_optimizer(const Checkpoint& checkpoint, const TorchNetwork& network, Optimizer& optimizer);
 
 }  // namespace yolov3

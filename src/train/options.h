@@ -36,10 +36,15 @@ struct TrainOptions {
   int threads = 0;                 // of the network; 0 = all
   int workers = 2;                 // of the loader; 0 = load in the training thread
   uint64_t seed = 0;
+  std::string optimizer = "adam";  // adam, sgd
+  double momentum = 0.9;           // of SGD
+  double ema = 0;                  // decay of the running average of the weights, under 1; 0 = off
+  int nominal_batch = 0;           // pictures of an update, from ceil(nominal_batch / batch) batches; 0 = batch
+  std::string freeze = "0";        // backbone, or how many of the first layers stay as they are
   double lr0 = 1e-3;
   double lr_end = 1e-6;  // absolute
   double warmup_epochs = 2;
-  double weight_decay = 0;   // decoupled, on convolution kernels only
+  double weight_decay = 0;   // on convolution kernels only; decoupled with Adam, coupled (L2) with SGD
   double clip_norm = 0;      // global gradient norm; 0 = off
   double bn_momentum = 0.1;  // as torch's BatchNorm2d
   bool exact_decode = false;

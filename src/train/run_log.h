@@ -14,8 +14,8 @@
 namespace yolov3 {
 
 struct StepRecord {
-  int64_t step = 0;  // updates done, this one included
-  double lr = 0, giou = 0, conf = 0, prob = 0;
+  int64_t step = 0;                             // updates done, this one included
+  double lr = 0, giou = 0, conf = 0, prob = 0;  // losses of the update's last batch
 };
 
 class RunLog {

@@ -9,9 +9,25 @@
 #include "base/text.h"
 #include "net/cfg.h"
 #include "net/models.h"
+#include "train/optimizer.h"
 #include "train/transfer.h"
 
 namespace yolov3 {
+namespace {
+
+// What the optimizer is told.
+void check_update_options(const TrainOptions& options) {
+  parse_optimizer(options.optimizer);
+  check(options.momentum >= 0 && options.momentum < 1, "--momentum {}: expected 0 or more and under 1",
+        options.momentum);
+  check(options.ema >= 0 && options.ema < 1, "--ema {}: expected 0 or more and under 1, e.g. 0.9998", options.ema);
+  check(options.nominal_batch == 0 || options.nominal_batch >= options.batch,
+        "--nominal-batch {}: expected 0 or at least --batch {}", options.nominal_batch, options.batch);
+  check(options.weight_decay >= 0 && options.clip_norm >= 0, "--weight-decay {} --clip-norm {}: expected 0 or more",
+        options.weight_decay, options.clip_norm);
+}
+
+}  // namespace
 
 NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names) {
   const int classes = static_cast<int>(names.size());
@@ -51,6 +67,27 @@ bool use_bf16(const TrainOptions& options) {
   return options.device == "cpu" && cpu_features().avx512_bf16;
 }
 
+int frozen_layers(const TrainOptions& options, const NetworkSpec& spec) {
+  if (options.freeze == "backbone") {
+    try {
+      return backbone_layers(spec);
+    } catch (const Error& error) {
+      fail("--freeze backbone: {}, --freeze N", error.what());
+    }
+  }
+  const std::optional<int64_t> layers = parse_integer(options.freeze);
+  check(layers && *layers >= 0, "--freeze {}: expected backbone or how many of the first layers, e.g. 75",
+        options.freeze);
+  const int last = param_slots(spec).back().layer;  // in the order of layers
+  check(*layers <= last, "--freeze {}: nothing is left to train, the last layer with parameters is {}; at most {}",
+        options.freeze, last, last);
+  return static_cast<int>(*layers);
+}
+
+int64_t batches_per_update(const TrainOptions& options) {
+  return options.nominal_batch > 0 ? (options.nominal_batch + options.batch - 1) / options.batch : 1;
+}
+
 void check_options(const TrainOptions& options) {
   check(!options.name.empty() && options.name != "." && options.name != ".." &&
             options.name.find('/') == std::string::npos,
@@ -65,8 +102,7 @@ void check_options(const TrainOptions& options) {
         options.engine);
   check(options.bn_momentum > 0 && options.bn_momentum <= 1, "--bn-momentum {}: expected over 0 and at most 1",
         options.bn_momentum);
-  check(options.weight_decay >= 0 && options.clip_norm >= 0, "--weight-decay {} --clip-norm {}: expected 0 or more",
-        options.weight_decay, options.clip_norm);
+  check_update_options(options);
   check(options.loss.label_smoothing >= 0 && options.loss.label_smoothing < 1,
         "--label-smoothing {}: expected 0 or more and under 1", options.loss.label_smoothing);
   check(options.width >= 32 && options.height >= 32 && options.width % 32 == 0 && options.height % 32 == 0,

@@ -20,6 +20,13 @@ Weights make_initial_weights(const TrainOptions& options, const NetworkSpec& spe
 // auto: bf16 on a CPU that has the instructions, else f32. Errors: an unknown word.
 bool use_bf16(const TrainOptions& options);
 
+// The first layers that options.freeze leaves as they are. Errors: neither a number nor backbone, a network without a
+// known backbone, nothing left to train.
+int frozen_layers(const TrainOptions& options, const NetworkSpec& spec);
+
+// Batches whose gradients make one update; at the end of an epoch it may be fewer.
+int64_t batches_per_update(const TrainOptions& options);
+
 // Errors: settings that cannot work together, saying which.
 void check_options(const TrainOptions& options);
 

@@ -20,10 +20,10 @@ std::vector<std::vector<Annotation>> training_objects(std::vector<std::vector<An
   return objects_net;
 }
 
-Stepper::Stepper(TorchNetwork& network, Adam& adam, const Dataset& dataset, const TrainOptions& options)
-    : network_(network), adam_(adam), dataset_(dataset), options_(options) {}
+Stepper::Stepper(TorchNetwork& network, Optimizer& optimizer, const Dataset& dataset, const TrainOptions& options)
+    : network_(network), optimizer_(optimizer), dataset_(dataset), options_(options) {}
 
-StepLosses Stepper::step(const Batch& batch, double lr) {
+StepLosses Stepper::step(const Batch& batch, double lr, bool update) {
   const std::vector<Head>& net_heads = heads_of(batch);
   const auto objects = training_objects(batch.objects_net);
   const std::vector<torch::Tensor> statistics = network_.statistics();
@@ -36,18 +36,30 @@ StepLosses Stepper::step(const Batch& batch, double lr) {
                           loss.parts.prob.item<double>()};
   const bool loss_is_finite = std::isfinite(total.item<double>());
   if (loss_is_finite) total.backward();
-  const double norm = loss_is_finite ? adam_.gradient_norm() : NAN;
+  const double norm = loss_is_finite ? finish_gradients(batch.images.dim(0), update) : NAN;
   if (!std::isfinite(norm) || !network_.statistics_are_finite()) {
     network_.restore_statistics(statistics);
     const std::string reason = blame(batch, raw_maps, loss_is_finite);
-    adam_.clear_gradients();
+    optimizer_.clear_gradients();
     fail("the loss or its gradient is not finite (giou {}, conf {}, prob {}): {}", losses.giou, losses.conf,
          losses.prob, reason);
   }
-  const bool clip = options_.clip_norm > 0 && norm > options_.clip_norm;
-  adam_.step(lr, clip ? options_.clip_norm / norm : 1.0);
-  adam_.clear_gradients();
+  if (update) {
+    const bool clip = options_.clip_norm > 0 && norm > options_.clip_norm;
+    optimizer_.step(lr, clip ? options_.clip_norm / norm : 1.0);
+    optimizer_.clear_gradients();
+  } else {
+    optimizer_.accumulate(batch.images.dim(0));
+  }
   return losses;
+}
+
+// The norm of the batch's gradients; of an update's from several batches, once they are their mean, the mean's.
+double Stepper::finish_gradients(int64_t pictures, bool update) {
+  const double norm = optimizer_.gradient_norm();
+  if (!update || optimizer_.accumulated() == 0 || !std::isfinite(norm)) return norm;
+  optimizer_.average_gradients(pictures);
+  return optimizer_.gradient_norm();
 }
 
 // Batch norm spreads one picture's NaN over the batch, so each picture is run alone, by the running statistics, to find

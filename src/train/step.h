@@ -1,4 +1,4 @@
-// One update of the network, the notes' train_step: forward, loss, backward, finite check, Adam.
+// One batch through the network, the notes' train_step: forward, loss, backward, finite check, update.
 #pragma once
 
 #include <map>
@@ -9,7 +9,7 @@
 #include "data/batch.h"
 #include "data/dataset.h"
 #include "engine/torch_network.h"
-#include "train/adam.h"
+#include "train/optimizer.h"
 #include "train/options.h"
 
 namespace yolov3 {
@@ -21,19 +21,22 @@ struct StepLosses {
 class Stepper {
  public:
   // `dataset` names the pictures in messages; all must outlive the stepper.
-  Stepper(TorchNetwork& network, Adam& adam, const Dataset& dataset, const TrainOptions& options);
+  Stepper(TorchNetwork& network, Optimizer& optimizer, const Dataset& dataset, const TrainOptions& options);
 
-  // Errors: a loss or gradient that is not finite. Nothing was touched then, running statistics included, and the
-  // message names picture, head and cell, or the layer.
-  StepLosses step(const Batch& batch, double lr);
+  // update: the batch completes an update, made with its gradients and those of the batches before it; otherwise its
+  // gradients wait for the next batch.
+  // Errors: a loss or gradient that is not finite. Nothing was touched then, running statistics and the gradients that
+  // wait included, and the message names picture, head and cell, or the layer.
+  StepLosses step(const Batch& batch, double lr, bool update = true);
 
  private:
+  double finish_gradients(int64_t pictures, bool update);
   std::string blame(const Batch& batch, const std::vector<torch::Tensor>& raw_maps, bool loss_is_finite);
   const std::vector<Head>& heads_of(const Batch& batch);
   std::string picture(const Batch& batch, int64_t index) const;
 
   TorchNetwork& network_;
-  Adam& adam_;
+  Optimizer& optimizer_;
   const Dataset& dataset_;
   const TrainOptions& options_;
   std::map<std::pair<int64_t, int64_t>, std::vector<Head>> heads_of_size_;

@@ -17,8 +17,9 @@
 #include "base/text.h"
 #include "data/loader.h"
 #include "engine/torch_network.h"
-#include "train/adam.h"
 #include "train/checkpoint.h"
+#include "train/optimizer.h"
+#include "train/parameters.h"
 #include "train/pictures.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
@@ -58,17 +59,6 @@ LoaderOptions training_loader(const TrainOptions& options) {
   return loader;
 }
 
-std::vector<AdamParam> adam_params(TorchNetwork& network, double weight_decay) {
-  std::vector<AdamParam> params;
-  for (size_t i = 0; i < network.slots().size(); ++i) {
-    if (!network.slots()[i].trainable) continue;
-    const bool kernel = network.slots()[i].kind == ParamKind::kernel;
-    params.push_back(
-        {.value = network.params()[i], .weight_decay = kernel ? weight_decay : 0.0, .mean = {}, .square = {}});
-  }
-  return params;
-}
-
 // The data sets of a run. Every defect of their files is in `listing`.
 struct RunData {
   Dataset train, val;
@@ -96,20 +86,15 @@ RunData load_run_data(const TrainOptions& options) {
 NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std::optional<Checkpoint>& checkpoint) {
   const NetworkSpec spec = make_training_spec(options, data.train.names);
   for (const int size : options.multi_scale) with_input_size(spec, size, size);  // refuses what the network cannot take
-  if (!checkpoint) return spec;
-  check(
-      checkpoint->model.names == data.train.names && checkpoint->model.spec == spec,
-      "{}: it is of another network or other classes than --model {} --imgsz {}x{} --data {}; resume with the options "
-      "in args.toml beside it, or start a new run with --weights {}",
-      checkpoint->path.string(), options.model, options.width, options.height, options.data.data,
-      checkpoint->path.string());
-  const RunPosition& at = checkpoint->position;
-  const auto pictures = static_cast<int64_t>(data.train.examples.size());
-  check(at.next_batch == 0 || (at.batch == options.batch && at.pictures == pictures && at.seed == options.seed),
-        "{}: it stands in the middle of an epoch of {} pictures in batches of {} with seed {}, which --batch {} --seed "
-        "{} "
-        "and {} pictures cannot go on with; resume with the options in args.toml beside it",
-        checkpoint->path.string(), at.pictures, at.batch, at.seed, options.batch, options.seed, pictures);
+  const int frozen = frozen_layers(options, spec);
+  if (frozen > 0 && options.weights.empty() && !checkpoint) {
+    log_warning("--freeze {} without --weights: {} layers keep the random numbers they begin with", options.freeze,
+                frozen);
+  }
+  if (checkpoint) {
+    const auto pictures = static_cast<int64_t>(data.train.examples.size());
+    check_resumable(*checkpoint, options, spec, data.train.names, pictures);
+  }
   return spec;
 }
 
@@ -117,7 +102,7 @@ class Trainer {
  public:
   Trainer(const TrainOptions& options, std::string args_toml, RunData data, const NetworkSpec& spec,
           const Weights& weights, torch::Device device, const std::optional<Checkpoint>& checkpoint, fs::path directory,
-          std::function<void(int64_t)> on_step);
+          std::function<void(int64_t)> on_batch);
   TrainResult run();
 
  private:
@@ -130,17 +115,18 @@ class Trainer {
   void describe_epoch(const EpochRecord& record, bool best) const;
   void save_epoch(const EpochRecord& record);
   bool save_last();
-  Model model() const { return {spec_, network_.weights(), data_.train.names, facts_}; }
+  int64_t batches_done() const { return position_.epoch * loader_.batches_per_epoch() + position_.next_batch; }
+  Model model() const { return {spec_, trained_weights(network_, optimizer_), data_.train.names, facts_}; }
 
   const TrainOptions options_;
   const std::string args_toml_;
   const RunData data_;
   const fs::path directory_;
-  const std::function<void(int64_t)> on_step_;
+  const std::function<void(int64_t)> on_batch_;
   const bool bf16_;
   const NetworkSpec spec_;
   TorchNetwork network_;
-  Adam adam_;
+  Optimizer optimizer_;
   Stepper stepper_;
   Loader loader_;
   RunLog log_;
@@ -155,20 +141,21 @@ class Trainer {
 
 Trainer::Trainer(const TrainOptions& options, std::string args_toml, RunData data, const NetworkSpec& spec,
                  const Weights& weights, torch::Device device, const std::optional<Checkpoint>& checkpoint,
-                 fs::path directory, std::function<void(int64_t)> on_step)
+                 fs::path directory, std::function<void(int64_t)> on_batch)
     : options_(options),
       args_toml_(std::move(args_toml)),
       data_(std::move(data)),
       directory_(std::move(directory)),
-      on_step_(std::move(on_step)),
+      on_batch_(std::move(on_batch)),
       bf16_(use_bf16(options)),
       spec_(spec),
-      network_(spec_, weights, device, bf16_, options.bn_momentum),
-      adam_(adam_params(network_, options.weight_decay)),
-      stepper_(network_, adam_, data_.train, options_),
+      network_(spec_, weights, device, bf16_, options.bn_momentum, frozen_layers(options, spec)),
+      optimizer_(make_optimizer(network_, options)),
+      stepper_(network_, optimizer_, data_.train, options_),
       loader_(data_.train, training_loader(options)),
       log_(directory_, checkpoint ? checkpoint->position.epoch : 0) {
-  const int64_t steps = loader_.batches_per_epoch();
+  const int64_t together = batches_per_update(options);
+  const int64_t steps = (loader_.batches_per_epoch() + together - 1) / together;
   schedule_ = {.warmup_steps = std::llround(options.warmup_epochs * static_cast<double>(steps)),
                .total_steps = steps * options.epochs,
                .lr0 = options.lr0,
@@ -176,9 +163,10 @@ Trainer::Trainer(const TrainOptions& options, std::string args_toml, RunData dat
   if (checkpoint) {
     position_ = checkpoint->position;
     facts_ = checkpoint->model.facts;
-    restore_adam(*checkpoint, network_, adam_);
+    restore_optimizer(*checkpoint, network_, optimizer_);
   }
   position_.batch = options.batch;
+  position_.batches_per_update = together;
   position_.pictures = static_cast<int64_t>(data_.train.examples.size());
   position_.seed = options.seed;
   log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
@@ -192,10 +180,11 @@ TrainResult Trainer::run() {
   } catch (const std::exception& error) {
     // Whatever ended the run, what was trained so far is kept.
     const bool saved = save_last();
-    fail("epoch {}, step {}: {}\n{}", position_.epoch + 1, position_.step + 1, error.what(),
-         saved ? fmt::format("{} holds the run up to step {}; --resume goes on from there",
-                             (directory_ / "weights/last.h5").string(), position_.step)
-               : "and the run could not be saved either");
+    fail("epoch {}, batch {}, step {}: {}\n{}", position_.epoch + 1, position_.next_batch + 1, position_.step + 1,
+         error.what(),
+         saved
+             ? fmt::format("{} holds the run up to there; --resume goes on", (directory_ / "weights/last.h5").string())
+             : "and the run could not be saved either");
   }
   TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), false};
   if (position_.epoch >= options_.epochs) return result;
@@ -227,21 +216,23 @@ void Trainer::train_epoch() {
     train_seconds_ = seconds_since(epoch_start_);
     position_.seconds = seconds_before + train_seconds_;
     show_progress(*batch, progress);
-    if (on_step_) on_step_(position_.step);
+    if (on_batch_) on_batch_(batches_done());
   }
 }
 
 void Trainer::train_batch(const Batch& batch) {
-  if (position_.step == 0) {
+  if (batches_done() == 0) {
     log_.attempt("train_batch0.jpg",
                  [&] { save_batch_picture(directory_ / "train_batch0.jpg", batch, data_.train.names); });
   }
-  torch::manual_seed(options_.seed + static_cast<uint64_t>(position_.step));  // dropout, the same after a resume
+  torch::manual_seed(options_.seed + static_cast<uint64_t>(batches_done()));  // dropout, the same after a resume
   const double lr = schedule_.rate(position_.step + 1);
-  const StepLosses losses = stepper_.step(batch, lr);
+  const int64_t done = position_.next_batch + 1;  // of this epoch, with this one
+  const bool update = done % position_.batches_per_update == 0 || done == loader_.batches_per_epoch();
+  const StepLosses losses = stepper_.step(batch, lr, update);
 
   const auto pictures = static_cast<int64_t>(batch.examples.size());
-  ++position_.step;
+  if (update) ++position_.step;
   ++position_.next_batch;
   position_.giou_sum += losses.giou * static_cast<double>(pictures);
   position_.conf_sum += losses.conf * static_cast<double>(pictures);
@@ -249,11 +240,11 @@ void Trainer::train_batch(const Batch& batch) {
   position_.images += pictures;
   images_here_ += pictures;
   last_step_ = {position_.step, lr, losses.giou, losses.conf, losses.prob};
-  log_.step(last_step_);
+  if (update) log_.step(last_step_);
 }
 
 void Trainer::show_progress(const Batch& batch, Progress& progress) const {
-  const int64_t left = loader_.batches_per_epoch() * options_.epochs - position_.step;
+  const int64_t left = loader_.batches_per_epoch() * options_.epochs - batches_done();
   const double images_per_second = static_cast<double>(images_here_) / train_seconds_;
   progress.update(
       position_.next_batch,
@@ -282,7 +273,8 @@ EpochRecord Trainer::judge_epoch() {
                      .lr = schedule_.rate(position_.step)};
   if (options_.validate) {
     const auto start = Clock::now();
-    const Validation validation = validate(network_, bf16_, data_.val, options_, directory_);
+    const Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_,
+                                           data_.val, options_, directory_);
     record.validated = true;
     record.precision = validation.metrics.precision;
     record.recall = validation.metrics.recall;
@@ -308,6 +300,7 @@ void Trainer::save_epoch(const EpochRecord& record) {
                .seconds = done.seconds,
                .batch = done.batch,
                .pictures = done.pictures,
+               .batches_per_update = done.batches_per_update,
                .seed = done.seed};
   // The best is on record only when it is on the disk.
   if (best && log_.attempt("best.h5", [&] { save_model(directory_ / "weights/best.h5", model()); })) {
@@ -336,8 +329,9 @@ void Trainer::describe_epoch(const EpochRecord& r, bool best) const {
 }
 
 bool Trainer::save_last() {
-  return log_.attempt(
-      "last.h5", [&] { save_checkpoint(directory_ / "weights", model(), network_, adam_, position_, args_toml_); });
+  return log_.attempt("last.h5", [&] {
+    save_checkpoint(directory_ / "weights", model(), network_, optimizer_, position_, args_toml_);
+  });
 }
 
 // The checkpoint to go on from, when --resume asks for one and there is one.
@@ -356,7 +350,7 @@ std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const fs:
 }  // namespace
 
 TrainResult train(const TrainOptions& options, const std::string& args_toml,
-                  const std::function<void(int64_t step)>& on_step) {
+                  const std::function<void(int64_t batches)>& on_batch) {
   check_options(options);
   keep_freed_memory();
   torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
@@ -382,7 +376,7 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
   log_info("{}: {} training and {} validation pictures, {} classes, {} {}x{}, {}, seed {}", directory.string(),
            data.train.examples.size(), data.val.examples.size(), data.train.names.size(), options.model, options.width,
            options.height, use_bf16(options) ? "bf16" : "f32", options.seed);
-  Trainer trainer(options, args_toml, std::move(data), spec, weights, device, checkpoint, directory, on_step);
+  Trainer trainer(options, args_toml, std::move(data), spec, weights, device, checkpoint, directory, on_batch);
   return trainer.run();
 }
 

@@ -21,8 +21,8 @@ struct TrainResult {
 // `args_toml`: the effective options as the program writes them into the run directory.
 // Errors: of the data, the model and the device; a non-finite loss or gradient stops the run with the image, the head
 // and the cell named and the weights of the last good step saved. A build without LibTorch says so.
-// `on_step` is called after each update, when set.
+// `on_batch` is called after each batch, when set, with the number of batches trained since the run began.
 TrainResult train(const TrainOptions& options, const std::string& args_toml,
-                  const std::function<void(int64_t step)>& on_step = {});
+                  const std::function<void(int64_t batches)>& on_batch = {});
 
 }  // namespace yolov3

@@ -45,17 +45,14 @@ void save_pictures(const std::filesystem::path& folder, const Batch& batch, cons
 
 }  // namespace
 
-Validation validate(const TorchNetwork& network, bool bf16, const Dataset& dataset, const TrainOptions& options,
-                    const std::filesystem::path& pictures) {
+Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
+                    const Dataset& dataset, const TrainOptions& options, const std::filesystem::path& pictures) {
   const torch::NoGradGuard no_grad;
-  const NetworkSpec sized = with_input_size(network.spec(), options.width, options.height);
+  const NetworkSpec sized = with_input_size(spec, options.width, options.height);
   const std::vector<Head> net_heads = heads(sized);
-  const bool in_bf16 =
-      bf16 && (!network.device().is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
-  const EngineOptions engine_options{
-      .device = network.device().str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
-  const std::unique_ptr<Engine> engine =
-      make_engine(engine_options, sized, std::make_shared<const Weights>(network.weights()));
+  const bool in_bf16 = bf16 && (!device.is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
+  const EngineOptions engine_options{.device = device.str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
+  const std::unique_ptr<Engine> engine = make_engine(engine_options, sized, std::make_shared<const Weights>(weights));
   PostProcessor post(net_heads, metrics_detect_options());
 
   Loader loader(dataset, validation_loader(options));

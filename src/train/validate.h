@@ -1,4 +1,4 @@
-// Validation inside a training run: the network as it is, on the val split; loss and metrics in one pass.
+// Validation inside a training run: the weights as they are, on the val split; loss and metrics in one pass.
 #pragma once
 
 #include <filesystem>
@@ -17,7 +17,7 @@ struct Validation {
 
 // Uses batch norm's running statistics, folded. pictures: folder for val_batch0_labels.jpg and val_batch0_pred.jpg,
 // empty for none. Stops early, with what it has, when an interrupt is requested.
-Validation validate(const TorchNetwork& network, bool bf16, const Dataset& dataset, const TrainOptions& options,
-                    const std::filesystem::path& pictures);
+Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
+                    const Dataset& dataset, const TrainOptions& options, const std::filesystem::path& pictures);
 
 }  // namespace yolov3
