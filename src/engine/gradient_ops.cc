@@ -17,10 +17,12 @@ constexpr float kLeakySlope = 0.1f;
 // --- Rows, as written; compiled below for each instruction set ------------------------------------------------------
 // ivdep: out may be where the inputs are, number for number, which the compiler would take for an overlap.
 
+// unroll 1: a run of known width would be unrolled number by number before it could become vectors.
 YOLOV3_INLINE void fold_runs(const float* in, int64_t stride, int64_t run, int64_t pixels, float* sums) {
   for (int64_t x = 0; x < pixels; ++x, sums += run) {
     for (int64_t k = 0; k < stride; ++k, in += run) {
 #pragma GCC ivdep
+#pragma GCC unroll 1
       for (int64_t c = 0; c < run; ++c) sums[c] += in[c];
     }
   }
@@ -44,6 +46,11 @@ YOLOV3_INLINE void largest_body(const float* in, int32_t cell, float* largest, i
     largest[i] = larger ? in[i] : largest[i];
     cells[i] = larger ? cell : cells[i];
   }
+}
+
+YOLOV3_INLINE void add_where_body(const int32_t* cells, int32_t cell, const float* in, float* sums, int64_t count) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) sums[i] += cells[i] == cell ? in[i] : 0.0f;
 }
 
 YOLOV3_INLINE void leaky_body(const float* before, const float* gradient, float* out, int64_t count) {
@@ -75,6 +82,7 @@ YOLOV3_INLINE void dropout_body(const DropoutRule& rule, uint64_t first, uint64_
 struct Kernels {
   void (*fold)(const float*, int64_t, int64_t, int64_t, float*);
   void (*largest)(const float*, int32_t, float*, int32_t*, int64_t);
+  void (*add_where)(const int32_t*, int32_t, const float*, float*, int64_t);
   void (*leaky)(const float*, const float*, float*, int64_t);
   void (*relu)(const float*, const float*, float*, int64_t);
   void (*dropout)(const DropoutRule&, uint64_t, uint64_t, float*, int64_t);
@@ -88,6 +96,10 @@ struct Kernels {
     __VA_ARGS__ static void largest(const float* in, int32_t cell, float* most, int32_t* cells, int64_t count) { \
       largest_body(in, cell, most, cells, count);                                                                \
     }                                                                                                            \
+    __VA_ARGS__ static void add_where(const int32_t* cells, int32_t cell, const float* in, float* sums,          \
+                                      int64_t count) {                                                           \
+      add_where_body(cells, cell, in, sums, count);                                                              \
+    }                                                                                                            \
     __VA_ARGS__ static void leaky(const float* before, const float* gradient, float* out, int64_t count) {       \
       leaky_body(before, gradient, out, count);                                                                  \
     }                                                                                                            \
@@ -98,7 +110,7 @@ struct Kernels {
                                     int64_t count) {                                                             \
       dropout_body(rule, first, step, io, count);                                                                \
     }                                                                                                            \
-    static constexpr Kernels all() { return {&fold, &largest, &leaky, &relu, &dropout}; }                        \
+    static constexpr Kernels all() { return {&fold, &largest, &add_where, &leaky, &relu, &dropout}; }            \
   };
 
 YOLOV3_KERNELS(Plain)
@@ -138,6 +150,10 @@ void fold_row(const float* in, int64_t stride, int64_t run, int64_t pixels, floa
 
 void first_largest_row(const float* in, int32_t cell, float* largest, int32_t* cells, int64_t count) {
   kernels().largest(in, cell, largest, cells, count);
+}
+
+void add_where_row(const int32_t* cells, int32_t cell, const float* in, float* sums, int64_t count) {
+  kernels().add_where(cells, cell, in, sums, count);
 }
 
 void activation_gradient_row(Activation activation, const float* before, const float* gradient, float* out,

@@ -16,6 +16,9 @@ void fold_row(const float* in, int64_t stride, int64_t run, int64_t pixels, floa
 // and a later NaN larger than an earlier one, as in torch's max pooling.
 void first_largest_row(const float* in, int32_t cell, float* largest, int32_t* cells, int64_t count);
 
+// sums += in where `cells` holds this cell.
+void add_where_row(const int32_t* cells, int32_t cell, const float* in, float* sums, int64_t count);
+
 // out = gradient * activation'(before); at 0 the slope is that of negative numbers, as in torch. `out` may be where the
 // others are.
 void activation_gradient_row(Activation activation, const float* before, const float* gradient, float* out,

@@ -53,6 +53,14 @@ TEST(GradientOps, FirstOfEqualNumbersAndLastNanAreLargest) {
   EXPECT_TRUE(std::isnan(largest[2]));
 }
 
+TEST(GradientOps, SumsWhereTheCellIs) {
+  const std::vector<int32_t> cells = {4, 5, 4, 3, 4};
+  const std::vector<float> in = {1, kNan, 3, kInfinity, 5};
+  std::vector<float> sums = {10, 20, 30, 40, 50};
+  add_where_row(cells.data(), 4, in.data(), sums.data(), 5);
+  EXPECT_EQ(sums, (std::vector<float>{11, 20, 33, 40, 55}));
+}
+
 // Closed forms other than the code's; mish: Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", (2).
 double slope(Activation activation, double x) {
   const double e = std::exp(x);

@@ -44,45 +44,52 @@ struct Band {
   int64_t n, first, count, top, bottom;
 };
 
-// For each channel the cell (row * W + column) of the largest number in the window whose first cell is (y,x), which may
-// lie outside.
+// function(cell) for the cells, row * W + column, of the window whose first cell is (y,x), which may lie outside, that are
+// in the band.
+template <class Function>
+void for_window(const Band& band, int64_t width, int64_t y, int64_t x, int64_t size, const Function& function) {
+  for (int64_t row = std::max(y, band.top); row < std::min(y + size, band.bottom); ++row) {
+    for (int64_t column = std::max<int64_t>(x, 0); column < std::min(x + size, width); ++column) {
+      function(row * width + column);
+    }
+  }
+}
+
+// For each channel the cell of the window's largest number.
 struct Largest {
   std::array<float, kColumnChannels> values;
   std::array<int32_t, kColumnChannels> cells;
 
   void find(const MapView& in, const Band& band, int64_t y, int64_t x, int64_t size) {
-    const int64_t top = std::max<int64_t>(y, 0), left = std::max<int64_t>(x, 0), width = in.shape.width;
-    values.fill(-std::numeric_limits<float>::infinity());
-    cells.fill(static_cast<int32_t>(top * width + left));
     std::array<float, kColumnChannels> buffer;
-    for (int64_t row = top; row < std::min(y + size, in.shape.height); ++row) {
-      for (int64_t column = left; column < std::min(x + size, width); ++column) {
-        const int64_t cell = row * width + column;
-        const float* there = take(in, {band.n, band.first, band.count, cell, 1}, buffer.data());
-        first_largest_row(there, static_cast<int32_t>(cell), values.data(), cells.data(), band.count);
-      }
-    }
+    const int64_t width = in.shape.width, first = std::max<int64_t>(y, 0) * width + std::max<int64_t>(x, 0);
+    std::fill_n(values.begin(), band.count, -std::numeric_limits<float>::infinity());
+    std::fill_n(cells.begin(), band.count, static_cast<int32_t>(first));
+    const Band image{band.n, band.first, band.count, 0, in.shape.height};
+    for_window(image, width, y, x, size, [&](int64_t cell) {
+      const float* there = take(in, {band.n, band.first, band.count, cell, 1}, buffer.data());
+      first_largest_row(there, static_cast<int32_t>(cell), values.data(), cells.data(), band.count);
+    });
   }
 };
 
 // The band's sums, pixel by pixel: of all windows that reach into it, in row-major order.
 void pool_band(const MapView& in, const MaxPool& pool, const MapView& gradient, const Band& band, float* sums) {
-  const int64_t before = pool.padding / 2, width = in.shape.width;
+  const int64_t before = pool.padding / 2, width = in.shape.width, stride = pool.stride;
   const int64_t reach = std::max<int64_t>(0, band.top + before - pool.size + 1);
-  const int64_t last = std::min((band.bottom - 1 + before) / pool.stride, gradient.shape.height - 1);
+  const int64_t last = std::min((band.bottom - 1 + before) / stride, gradient.shape.height - 1);
   Largest largest;
   std::array<float, kColumnChannels> buffer;
   std::fill_n(sums, (band.bottom - band.top) * width * band.count, 0.0f);
-  for (int64_t y = (reach + pool.stride - 1) / pool.stride; y <= last; ++y) {
+  for (int64_t y = (reach + stride - 1) / stride; y <= last; ++y) {
     for (int64_t x = 0; x < gradient.shape.width; ++x) {
-      largest.find(in, band, y * pool.stride - before, x * pool.stride - before, pool.size);
+      largest.find(in, band, y * stride - before, x * stride - before, pool.size);
       const Line line{band.n, band.first, band.count, y * gradient.shape.width + x, 1};
       const float* given = take(gradient, line, buffer.data());
-      for (int64_t c = 0; c < band.count; ++c) {
-        const int64_t cell = largest.cells[static_cast<size_t>(c)];
-        if (cell < band.top * width || cell >= band.bottom * width) continue;
-        sums[(cell - band.top * width) * band.count + c] += given[c];
-      }
+      for_window(band, width, y * stride - before, x * stride - before, pool.size, [&](int64_t cell) {
+        add_where_row(largest.cells.data(), static_cast<int32_t>(cell), given,
+                      sums + (cell - band.top * width) * band.count, band.count);
+      });
     }
   }
 }

@@ -402,14 +402,13 @@ TEST_F(MapGradients, SameBitsForAnyNumberOfThreads) {
     const std::vector<Pass> all = passes();
     for (size_t i = 0; i < all.size(); ++i) {
       std::vector<Tensor> results;
-      for (const int threads : {1, 2, 5}) {
+      for (const int threads : {1, 2}) {
         omp_set_num_threads(threads);
         const PlacedMap to(format, 2, kShape, true, 9);
         all[i](format, to.view());
         results.push_back(to.planes());
       }
       EXPECT_EQ(results[0], results[1]) << "pass " << i << ", " << to_string(format.layout);
-      EXPECT_EQ(results[0], results[2]) << "pass " << i << ", " << to_string(format.layout);
     }
   }
 }
