@@ -108,7 +108,7 @@ void add_loss_options(Options& options, TrainOptions& t) {
 void add_run_options(Options& options, TrainOptions& t) {
   options.group("Where and how to run");
   options.add("device", &t.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
-  options.add("engine", &t.engine, "what computes; auto = torch").choices({"auto", "torch"});
+  options.add("engine", &t.engine, "what computes; auto = dnnl on a CPU, torch elsewhere").choices({"auto", "dnnl", "torch"});
   options.add("precision", &t.precision, "of the convolutions; auto = bf16 on a CPU that multiplies it, else f32")
       .choices({"auto", "f32", "bf16"});
   options.add("threads", &t.threads, "of the network; 0 = all").range(0, 4096);

@@ -58,8 +58,9 @@ class TrainingEngine {
   // To be told after the parameters have changed.
   void parameters_changed();
 
-  // Both passes, each step timed by itself, all gradients of the maps being `gradient`; parameters' go to the tensors'.
-  std::vector<StepTime> profile(const float* images, int64_t n, int64_t height, int64_t width, float gradient);
+  // Both passes, each step timed by itself, with some small gradient of the maps. into: as for backward().
+  std::vector<StepTime> profile(const float* images, int64_t n, int64_t height, int64_t width,
+                                const std::vector<float*>& into);
 
   std::vector<std::string> describe() const;  // memory, and the plan in the last line
   int64_t memory_bytes() const;               // arena and packed kernels

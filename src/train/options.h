@@ -31,7 +31,7 @@ struct TrainOptions {
   std::vector<int> multi_scale;    // --multi-scale 320,352,...: square sizes drawn anew every few batches
   int multi_scale_every = 10;      // batches
   std::string device = "cpu";      // cpu, cuda, cuda:N
-  std::string engine = "auto";     // auto, torch
+  std::string engine = "auto";     // auto (dnnl on a CPU), dnnl, torch
   std::string precision = "auto";  // auto (bf16 where the CPU has it), f32, bf16
   int threads = 0;                 // of the network; 0 = all
   int workers = 2;                 // of the loader; 0 = load in the training thread

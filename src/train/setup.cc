@@ -1,5 +1,7 @@
 #include "train/setup.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "base/cpu.h"
@@ -28,6 +30,11 @@ void check_update_options(const TrainOptions& options) {
 }
 
 }  // namespace
+
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+}
 
 NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names) {
   const int classes = static_cast<int>(names.size());
@@ -98,8 +105,10 @@ void check_options(const TrainOptions& options) {
   check(options.lr0 > 0 && options.lr_end >= 0 && options.lr_end <= options.lr0,
         "--lr0 {} --lr-end {}: expected 0 <= lr-end <= lr0 and lr0 > 0", options.lr0, options.lr_end);
   check(options.warmup_epochs >= 0, "--warmup-epochs {}: expected 0 or more", options.warmup_epochs);
-  check(options.engine == "auto" || options.engine == "torch", "--engine {}: training runs on auto or torch",
-        options.engine);
+  check(options.engine == "auto" || options.engine == "dnnl" || options.engine == "torch",
+        "--engine {}: training runs on auto, dnnl or torch", options.engine);
+  check(options.engine != "dnnl" || options.device == "cpu", "--engine dnnl trains on the CPU, not on --device {}",
+        options.device);
   check(options.bn_momentum > 0 && options.bn_momentum <= 1, "--bn-momentum {}: expected over 0 and at most 1",
         options.bn_momentum);
   check_update_options(options);

@@ -27,6 +27,10 @@ int frozen_layers(const TrainOptions& options, const NetworkSpec& spec);
 // Batches whose gradients make one update; at the end of an epoch it may be fewer.
 int64_t batches_per_update(const TrainOptions& options);
 
+// Feature maps of a batch are blocks of up to 100 MB. Left to itself, malloc gives each back to the system at once and
+// the next step pays for every page again. For the whole process.
+void keep_freed_memory();
+
 // Errors: settings that cannot work together, saying which.
 void check_options(const TrainOptions& options);
 

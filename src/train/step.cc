@@ -9,8 +9,8 @@
 namespace yolov3 {
 namespace {
 
-torch::Tensor view_of(const Tensor& tensor) {
-  return torch::from_blob(const_cast<float*>(tensor.data()), tensor.shape(), torch::kFloat32);
+torch::Tensor images_of(const Batch& batch) {
+  return torch::from_blob(const_cast<float*>(batch.images.data()), batch.images.shape(), torch::kFloat32);
 }
 
 }  // namespace
@@ -20,14 +20,17 @@ std::vector<std::vector<Annotation>> training_objects(std::vector<std::vector<An
   return objects_net;
 }
 
-Stepper::Stepper(TorchNetwork& network, Optimizer& optimizer, const Dataset& dataset, const TrainOptions& options)
-    : network_(network), optimizer_(optimizer), dataset_(dataset), options_(options) {}
+Stepper::Stepper(TorchNetwork& network, EngineNetwork* engine, Optimizer& optimizer, const Dataset& dataset,
+                 const TrainOptions& options)
+    : network_(network), engine_(engine), optimizer_(optimizer), dataset_(dataset), options_(options) {}
 
 StepLosses Stepper::step(const Batch& batch, double lr, bool update) {
   const std::vector<Head>& net_heads = heads_of(batch);
   const auto objects = training_objects(batch.objects_net);
   const std::vector<torch::Tensor> statistics = network_.statistics();
-  const std::vector<torch::Tensor> raw_maps = network_.forward(view_of(batch.images), /*training=*/true);
+  const torch::Tensor images = images_of(batch);
+  const std::vector<torch::Tensor> raw_maps =
+      engine_ != nullptr ? engine_->forward(images) : network_.forward(images, /*training=*/true);
   const YoloLoss loss =
       yolo_loss(raw_maps, net_heads, objects, assign(objects, net_heads, options_.assign), options_.loss);
 
@@ -48,6 +51,7 @@ StepLosses Stepper::step(const Batch& batch, double lr, bool update) {
     const bool clip = options_.clip_norm > 0 && norm > options_.clip_norm;
     optimizer_.step(lr, clip ? options_.clip_norm / norm : 1.0);
     optimizer_.clear_gradients();
+    if (engine_ != nullptr) engine_->parameters_changed();
   } else {
     optimizer_.accumulate(batch.images.dim(0));
   }
@@ -67,7 +71,7 @@ double Stepper::finish_gradients(int64_t pictures, bool update) {
 std::string Stepper::blame(const Batch& batch, const std::vector<torch::Tensor>& raw_maps, bool loss_is_finite) {
   const torch::NoGradGuard no_grad;
   const std::vector<Head>& net_heads = heads_of(batch);
-  const torch::Tensor images = view_of(batch.images);
+  const torch::Tensor images = images_of(batch);
   for (int64_t n = 0; n < images.size(0); ++n) {
     const BadCell cell = find_bad_cell(network_.forward(images.narrow(0, n, 1), /*training=*/false), net_heads);
     if (cell.found) return fmt::format("image {}: {}", picture(batch, n), describe(cell, net_heads));

@@ -9,6 +9,7 @@
 #include "data/batch.h"
 #include "data/dataset.h"
 #include "engine/torch_network.h"
+#include "train/engine_network.h"
 #include "train/optimizer.h"
 #include "train/options.h"
 
@@ -20,8 +21,10 @@ struct StepLosses {
 
 class Stepper {
  public:
-  // `dataset` names the pictures in messages; all must outlive the stepper.
-  Stepper(TorchNetwork& network, Optimizer& optimizer, const Dataset& dataset, const TrainOptions& options);
+  // engine: what runs the network, or null for the network's own LibTorch operators. `dataset` names the pictures in
+  // messages. All must outlive the stepper.
+  Stepper(TorchNetwork& network, EngineNetwork* engine, Optimizer& optimizer, const Dataset& dataset,
+          const TrainOptions& options);
 
   // update: the batch completes an update, made with its gradients and those of the batches before it; otherwise its
   // gradients wait for the next batch.
@@ -36,6 +39,7 @@ class Stepper {
   std::string picture(const Batch& batch, int64_t index) const;
 
   TorchNetwork& network_;
+  EngineNetwork* engine_;
   Optimizer& optimizer_;
   const Dataset& dataset_;
   const TrainOptions& options_;

@@ -41,11 +41,13 @@ struct Rig {
       : options(std::move(chosen)),
         network(spec, random_weights(spec, {.seed = 2}), torch::kCPU, false),
         optimizer(make_optimizer(network, options)),
+        engine(make_engine_network(network, options)),
         dataset(synthetic_dataset(0, "train", 12)),
-        stepper(network, optimizer, dataset, options) {}
+        stepper(network, engine.get(), optimizer, dataset, options) {}
   TrainOptions options;
   TorchNetwork network;
   Optimizer optimizer;
+  std::unique_ptr<EngineNetwork> engine;
   Dataset dataset;
   Stepper stepper;
 };

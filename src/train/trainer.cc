@@ -1,7 +1,5 @@
 #include "train/trainer.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -35,13 +33,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// Feature maps of a batch are blocks of up to 100 MB. Left to itself, malloc gives each back to the system at once and
-// the next step pays for every page again.
-void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, -1);
-}
 
 LoaderOptions training_loader(const TrainOptions& options) {
   LoaderOptions loader;
@@ -127,6 +118,7 @@ class Trainer {
   const NetworkSpec spec_;
   TorchNetwork network_;
   Optimizer optimizer_;
+  std::unique_ptr<EngineNetwork> engine_;  // null: LibTorch's own operators
   Stepper stepper_;
   Loader loader_;
   RunLog log_;
@@ -151,7 +143,8 @@ Trainer::Trainer(const TrainOptions& options, std::string args_toml, RunData dat
       spec_(spec),
       network_(spec_, weights, device, bf16_, options.bn_momentum, frozen_layers(options, spec)),
       optimizer_(make_optimizer(network_, options)),
-      stepper_(network_, optimizer_, data_.train, options_),
+      engine_(make_engine_network(network_, options)),
+      stepper_(network_, engine_.get(), optimizer_, data_.train, options_),
       loader_(data_.train, training_loader(options)),
       log_(directory_, checkpoint ? checkpoint->position.epoch : 0) {
   const int64_t together = batches_per_update(options);

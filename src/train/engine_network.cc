@@ -1,0 +1,101 @@
+#include "train/engine_network.h"
+
+#include <limits>
+
+#include "base/error.h"
+#include "train/setup.h"
+
+namespace yolov3 {
+namespace {
+
+// LibTorch's channels_last kernels are O,H,W,I in memory, as the engine wants them.
+std::vector<TrainingTensor> tensors_of(TorchNetwork& network) {
+  check(network.device().is_cpu(), "--engine dnnl trains on the CPU; use --engine torch on other devices");
+  std::vector<TrainingTensor> tensors;
+  for (torch::Tensor& param : network.params()) {
+    const auto format = param.dim() == 4 ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous;
+    TORCH_INTERNAL_ASSERT(param.is_contiguous(format) && param.scalar_type() == torch::kFloat32);
+    tensors.push_back({param.data_ptr<float>(), nullptr});
+  }
+  return tensors;
+}
+
+torch::Tensor view_of(const RawMap& map) {
+  return torch::from_blob(const_cast<float*>(map.data), {map.images, map.channels, map.height, map.width},
+                          {map.image_stride, map.channel_stride, map.width * map.cell_stride, map.cell_stride},
+                          torch::kFloat32);
+}
+
+}  // namespace
+
+struct EngineNetwork::Function : torch::autograd::Function<Function> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const torch::Tensor& anchor,
+                                                EngineNetwork* network, const torch::Tensor& images, int64_t seed) {
+    static_cast<void>(anchor);
+    context->saved_data["network"] = reinterpret_cast<int64_t>(network);
+    torch::autograd::variable_list maps;
+    for (const RawMap& map : network->engine_.forward(images.data_ptr<float>(), images.size(0), images.size(2),
+                                                      images.size(3), static_cast<uint64_t>(seed))) {
+      maps.push_back(view_of(map));
+    }
+    return maps;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list map_gradients) {
+    reinterpret_cast<EngineNetwork*>(context->saved_data["network"].toInt())->backward(map_gradients);
+    return {torch::Tensor(), torch::Tensor(), torch::Tensor(), torch::Tensor()};
+  }
+};
+
+EngineNetwork::EngineNetwork(TorchNetwork& network, TrainingOptions options)
+    : network_(network),
+      engine_(network.spec(), tensors_of(network), std::move(options)),
+      anchor_(torch::zeros({1}, torch::requires_grad())) {}
+
+std::vector<torch::Tensor> EngineNetwork::forward(const torch::Tensor& images) {
+  const int64_t stride = max_stride(network_.spec());
+  check(images.dim() == 4 && images.size(0) > 0 && images.size(1) == network_.spec().input.channels &&
+            images.size(2) > 0 && images.size(3) > 0 && images.size(2) % stride == 0 && images.size(3) % stride == 0,
+        "the network takes images N,{},H,W with H and W multiples of {}, not {}", network_.spec().input.channels,
+        stride, to_string(images.sizes().vec()));
+  const int64_t seed = torch::randint(std::numeric_limits<int64_t>::max(), {1}, torch::kInt64).item<int64_t>();
+  return Function::apply(anchor_, this, images.to(torch::kFloat32).contiguous(), seed);
+}
+
+void EngineNetwork::backward(const std::vector<torch::Tensor>& map_gradients) {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> planes;
+  std::vector<const float*> pointers;
+  for (const torch::Tensor& gradient : map_gradients) {
+    planes.push_back(gradient.to(torch::kFloat32).contiguous());
+    pointers.push_back(planes.back().data_ptr<float>());
+  }
+  engine_.backward(pointers, gradients());
+}
+
+std::vector<float*> EngineNetwork::gradients() {
+  std::vector<float*> into;
+  for (torch::Tensor& param : network_.params()) {
+    if (param.requires_grad() && !param.grad().defined()) param.mutable_grad() = torch::empty_like(param);
+    into.push_back(param.requires_grad() ? param.grad().data_ptr<float>() : nullptr);
+  }
+  return into;
+}
+
+std::vector<StepTime> EngineNetwork::profile(const torch::Tensor& images) {
+  const torch::Tensor planes = images.to(torch::kFloat32).contiguous();
+  return engine_.profile(planes.data_ptr<float>(), planes.size(0), planes.size(2), planes.size(3), gradients());
+}
+
+std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const TrainOptions& options) {
+  if (options.engine == "torch" || (options.engine == "auto" && !network.device().is_cpu())) return nullptr;
+  TrainingOptions engine;
+  engine.plan = rule_training_plan(network.spec(), use_bf16(options) ? "bf16" : "f32");
+  engine.threads = options.threads;
+  engine.bn_momentum = options.bn_momentum;
+  engine.frozen_layers = frozen_layers(options, network.spec());
+  return std::make_unique<EngineNetwork>(network, std::move(engine));
+}
+
+}  // namespace yolov3
