@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "app/bench_report.h"
+#include "app/bench_train.h"
 #include "app/options.h"
 #include "app/program.h"
 #include "base/cpu.h"
@@ -19,7 +20,7 @@ constexpr int kProfiledRuns = 7;
 struct BenchCommand {
   BenchChoice choice;
   int batch = 1, runs = 0, sides = 0;
-  bool steps = true;
+  bool steps = true, train = false;
   std::string mode = "latency", json, save_plan;
 };
 
@@ -28,6 +29,7 @@ void add_options(Options& options, BenchCommand& c) {
   options.example("yolov3 bench --weights best.h5 --source dog.jpg --precision bf16",
                   "a trained model and a photograph");
   options.example("yolov3 bench --mode throughput --json -", "an image a core as well, for programs, on stdout");
+  options.example("yolov3 bench --train --batch 8 --classes 3 --precision bf16", "what a training step costs");
   options.group("What to run");
   options.add("model", &c.choice.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg")
       .alias("cfg")
@@ -54,6 +56,7 @@ void add_options(Options& options, BenchCommand& c) {
            "how the dnnl engine picks its algorithms: auto (what was measured before, else rule), rule, tune "
            "(measure now), or a plan file")
       .placeholder("auto|rule|tune|FILE");
+  options.add("train", &c.train, "time whole training steps, with Adam, instead of using the network");
   options.add("mode", &c.mode, "throughput also runs engines side by side, one thread each")
       .choices({"latency", "throughput"});
   options.add("sides", &c.sides, "engines side by side; 0 = one a core").range(0, 256);
@@ -79,6 +82,13 @@ void check_choices(const Options& options, const BenchCommand& c) {
   }
   if (options.was_given("plan") && (c.choice.engine.kind == "torch" || c.choice.engine.kind == "reference")) {
     usage("--plan has no effect here: only the dnnl engine has plans");
+  }
+  const std::string& kind = c.choice.engine.kind;
+  if (c.train && (kind == "reference" || c.choice.engine.precision == "int8")) {
+    usage("--train: training runs on --engine auto, dnnl or torch, in --precision auto, f32 or bf16");
+  }
+  for (const char* name : {"plan", "save-plan", "mode", "sides", "weights", "source"}) {
+    if (c.train && options.was_given(name)) usage(fmt::format("--{} has no effect here: not with --train", name));
   }
   if (options.was_given("sides") && c.mode != "throughput") {
     usage("--sides has no effect here: it goes with --mode throughput");
@@ -116,6 +126,15 @@ BenchFigures measure(const BenchCommand& c, const BenchCase& bench_case) {
   return figures;
 }
 
+int bench_training(const BenchCommand& c) {
+  BenchTrainChoice choice{.model = c.choice.model, .runs = c.runs, .passes = c.steps, .json = c.json};
+  choice.options.batch = c.batch;
+  choice.options.engine = c.choice.engine.kind;
+  choice.options.precision = c.choice.engine.precision;
+  choice.options.threads = c.choice.engine.threads;
+  return run_bench_train(open_bench_case(c.choice).spec, choice);
+}
+
 // The engine describes itself with its plan as the last line.
 void save_plan(const BenchFigures& figures, const std::string& file) {
   const bool has_plan = !figures.description.empty() && figures.description.back().starts_with("plan ");
@@ -134,6 +153,7 @@ int run_bench(const std::vector<std::string>& arguments) {
     return 0;
   }
   check_choices(options, c);
+  if (c.train) return bench_training(c);
   check_writable(c.json);
   check_writable(c.save_plan);
   const BenchCase bench_case = open_bench_case(c.choice);

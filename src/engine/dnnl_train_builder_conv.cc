@@ -6,14 +6,6 @@
 #include "engine/dnnl_train_builder.h"
 
 namespace yolov3 {
-namespace {
-
-// oneDNN 2.6's AMX code for kernel gradients of wide maps adds nothing to the row of taps before the first one: it
-// reads, adds zero and writes back, which flushes what it takes for denormal numbers. Nobody's numbers may lie there.
-constexpr int64_t kMargin = 1 << 15;
-
-}  // namespace
-
 // --- Forward ----------------------------------------------------------------------------------------------------------
 
 void TrainProgramBuilder::forward_conv(int layer, const Conv& conv) {
@@ -192,15 +184,15 @@ void TrainProgramBuilder::add_kernel_gradient(int layer, const Conv& conv, const
   const Argument source = argument(record.source, d.src_desc()), gradient = argument(dz, d.diff_dst_desc());
   convert_in(p_.backward_, layer, source);
   convert_in(p_.backward_, layer, gradient);
-  const int buffer = add_buffer(static_cast<int64_t>(d.diff_weights_desc().get_size()) + 2 * kMargin);
-  const dnnl::memory kernel = place_memory(d.diff_weights_desc(), buffer, kMargin);
+  const int buffer = add_buffer(static_cast<int64_t>(d.diff_weights_desc().get_size()) + 2 * kKernelMargin);
+  const dnnl::memory kernel = place_memory(d.diff_weights_desc(), buffer, kKernelMargin);
   std::unordered_map<int, dnnl::memory> arguments{
       {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_DIFF_DST, gradient.memory}, {DNNL_ARG_DIFF_WEIGHTS, kernel}};
   std::vector<int> buffers{source.buffer, gradient.buffer, buffer};
   dnnl::memory bias;
   if (!conv.batch_normalize) {
-    const int bias_buffer = add_buffer(static_cast<int64_t>(d.diff_bias_desc().get_size()) + 2 * kMargin);
-    bias = place_memory(d.diff_bias_desc(), bias_buffer, kMargin);
+    const int bias_buffer = add_buffer(static_cast<int64_t>(d.diff_bias_desc().get_size()) + 2 * kKernelMargin);
+    bias = place_memory(d.diff_bias_desc(), bias_buffer, kKernelMargin);
     arguments[DNNL_ARG_DIFF_BIAS] = bias;
     buffers.push_back(bias_buffer);
   }

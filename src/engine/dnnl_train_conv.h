@@ -14,6 +14,11 @@
 
 namespace yolov3 {
 
+// oneDNN 2.6's AMX code for kernel gradients of wide maps reads, adds nothing to, and writes back the row of taps before
+// the first one, which turns what it takes for denormal numbers into zeros. Nobody's numbers may lie there: so many
+// bytes around the memory of a kernel's gradient belong to nobody.
+constexpr int64_t kKernelMargin = 1 << 15;
+
 struct TrainConvTask {
   int layer = 0;
   Conv conv;

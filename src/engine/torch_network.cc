@@ -20,7 +20,9 @@ torch::Tensor activate(torch::Tensor x, Activation activation) {
     case Activation::leaky: return torch::leaky_relu_(x, kLeakySlope);
     case Activation::relu: return torch::relu_(x);
     case Activation::logistic: return torch::sigmoid(x);
-    case Activation::mish: return torch::mish(x);
+    case Activation::mish:  // LibTorch 1.13 has none for bf16 on a CPU
+      return x.scalar_type() == torch::kBFloat16 ? torch::mish(x.to(torch::kFloat32)).to(torch::kBFloat16)
+                                                 : torch::mish(x);
     case Activation::swish: return torch::silu(x);
   }
   fail("unknown activation {}", static_cast<int>(activation));

@@ -117,6 +117,7 @@ TrainingMeasure measure_training(const NetworkSpec& spec, const TrainOptions& op
   torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
   Bench bench(spec, options);
   TrainingMeasure measure;
+  measure.precision = use_bf16(options) ? "bf16" : "f32";
   for (int i = 0; i < warmup + steps; ++i) {
     double loss = 0;
     const StepParts parts = bench.step(loss);

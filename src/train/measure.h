@@ -19,6 +19,7 @@ struct TrainingMeasure {
   std::vector<StepParts> steps;          // one a step, warm-up not counted
   std::vector<StepTime> passes;          // of one step, each pass of each layer; empty for LibTorch
   std::vector<std::string> description;  // memory, plan
+  std::string precision;                 // f32 or bf16: what auto has become
   double first_loss = 0, last_loss = 0;  // the steps train on one batch: it must fall
 };
 
