@@ -26,7 +26,7 @@ class MapGradients : public testing::Test {
 Tensor random_planes(int64_t images, const LayerShape& shape, uint64_t seed) {
   Tensor tensor({images, shape.channels, shape.height, shape.width});
   Rng rng(seed);
-  for (float& value : tensor.values()) value = static_cast<float>(rng.normal());
+  for (float& value : tensor.values()) value = static_cast<float>(rng.uniform(-2, 2));
   return tensor;
 }
 
@@ -88,7 +88,9 @@ template <class Function>
 void for_all(const Function& function) {
   for (const MapFormat& gradient : formats()) {
     for (const MapFormat& to : formats()) {
-      for (const auto& [images, channels] : {std::pair{1, 3}, {2, 8}, {3, 17}, {2, 32}, {1, 17}}) {
+      std::vector<std::pair<int64_t, int64_t>> sizes = {{3, 17}, {2, 32}};  // images, channels
+      if (gradient.layout == to.layout) sizes.insert(sizes.end(), {{1, 3}, {2, 8}, {1, 17}});
+      for (const auto& [images, channels] : sizes) {
         for (const Into into : {Into::fresh, Into::sum}) {
           for (const bool sliced : {false, true}) {
             SCOPED_TRACE(to_string(gradient.type) + " " + to_string(gradient.layout) + " -> " + to_string(to.type) +
