@@ -41,6 +41,16 @@ class PlacedMap {
   const MapView& view() const { return view_; }
   Tensor planes() const { return StoredMap::planes_of(view_); }
   void set(const Tensor& planes) const { planes_to_map(planes.data(), view_); }
+  // What a fresh map may hold where a blocked map's last block is filled up.
+  void spoil_filling() const {
+    const int64_t stored = stored_channels(view_.format.layout, view_.shape.channels);
+    for (int64_t i = 0; i < view_.images * view_.pixels(); ++i) {
+      for (int64_t c = view_.shape.channels; c < stored; ++c) {
+        std::memset(view_.at(i / view_.pixels(), c, i % view_.pixels()), 0x5a,
+                    static_cast<size_t>(size_of(view_.format.type)));
+      }
+    }
+  }
   void expect_rest_untouched() const {
     const Tensor now = whole_.planes();
     const int64_t pixels = view_.pixels(), channels = now.dim(1);
@@ -121,6 +131,7 @@ struct Sums {
 // that went in; the target's rounding once by 2^-24 or 2^-8 of the result.
 void expect_given(const PlacedMap& to, Into into, const Sums& sums, int terms, const std::function<void()>& give) {
   const Tensor before = to.planes();
+  if (into == Into::fresh) to.spoil_filling();
   give();
   const Tensor got = to.planes();
   double worst = 0;
