@@ -3,7 +3,8 @@
 //
 // Shapes: `to` has the shape of what the layer read, `gradient` that of what it wrote. Formats of one call's maps may
 // differ. Sums are in f32 or wider, results are rounded once, to `to`'s type. Results have the same bits for any number
-// of threads and any instruction set. The channels that fill up a blocked map's last block hold zeros before and after.
+// of threads and any instruction set. The channels that fill up a blocked map's last block hold zeros afterwards, if
+// they do in what is read.
 #pragma once
 
 #include "engine/map_view.h"
