@@ -36,9 +36,14 @@ Batch random_batch(int64_t first, int64_t count) {
   return batch;
 }
 
+TrainOptions in_f32(TrainOptions options) {
+  options.precision = "f32";
+  return options;
+}
+
 struct Rig {
-  explicit Rig(const NetworkSpec& spec, TrainOptions chosen = {})
-      : options(std::move(chosen)),
+  explicit Rig(const NetworkSpec& spec, const TrainOptions& chosen = {})
+      : options(in_f32(chosen)),
         network(spec, random_weights(spec, {.seed = 2}), torch::kCPU, false),
         optimizer(make_optimizer(network, options)),
         engine(make_engine_network(network, options)),
