@@ -219,6 +219,13 @@ void normalize_rows(const MapView& z, Activation activation, const MapView* adde
   }
 }
 
+void add_rows(const MapView& more, const MapView& gradient, const Part& part) {
+  for (int64_t p = 0; p < part.pixels; ++p) {
+    compute_row(row_of(gradient, part, p), row_of(more, part, p), {}, row_at(gradient, part, p), gradient.format.type,
+                1, part.channels);
+  }
+}
+
 // kernel(tile) for each row of z and gradient; a curve's derivative is in the gradient already. written: where
 // the rows that the kernel writes go, or null.
 void gradient_rows(const MapView& z, Activation activation, const MapView& gradient, const MapView* written,
@@ -315,10 +322,7 @@ void sum_gradients(const MapView& z, const ChannelAffine& affine, Activation act
         if (more != nullptr) tile.other = tile_of(*more, piece);
         (more != nullptr ? kernels.add_and_sum_gradients : kernels.sum_gradients)(tile);
       } else {
-        for (int64_t p = 0; more != nullptr && p < piece.pixels; ++p) {
-          compute_row(row_of(gradient, piece, p), row_of(*more, piece, p), {}, row_at(gradient, piece, p),
-                      gradient.format.type, 1, piece.channels);
-        }
+        if (more != nullptr) add_rows(*more, gradient, piece);
         gradient_rows(z, activation, gradient, nullptr, piece, tile, kernels, kernels.sum_gradients);
       }
       for (size_t c = 0; c < static_cast<size_t>(part.channels); ++c) first[c] += s[c];
