@@ -109,8 +109,14 @@ void add_run_options(Options& options, TrainOptions& t) {
   options.group("Where and how to run");
   options.add("device", &t.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
   options.add("engine", &t.engine, "what computes; auto = dnnl on a CPU, torch elsewhere").choices({"auto", "dnnl", "torch"});
-  options.add("precision", &t.precision, "of the convolutions; auto = bf16 on a CPU that multiplies it, else f32")
+  options.add("precision", &t.precision, "of maps and convolutions; auto = whichever trains faster here, measured once and then kept")
       .choices({"auto", "f32", "bf16"});
+  options.add("tune", &t.tune, "measure the algorithms of every convolution before the first step, and keep the best");
+  options
+      .add("training-plan", &t.training_plan,
+           "how oneDNN's engine trains, as args.toml and checkpoints record it: the same plan, seed and threads give "
+           "the same bits")
+      .placeholder("TEXT");
   options.add("threads", &t.threads, "of the network; 0 = all").range(0, 4096);
   options.group("Results");
   options.add("project", &t.project, "folder of the runs").placeholder("DIR");

@@ -2,16 +2,26 @@
 #include <bit>
 #include <array>
 #include <chrono>
+#include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <tuple>
 #include <unordered_map>
 
+#include "base/checksum.h"
 #include "base/cpu.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/rng.h"
 #include "base/tensor.h"
 #include "engine/dnnl_train_conv.h"
 #include "engine/openmp_threads.h"
+#include "engine/plan_cache.h"
+#include "engine/training_engine.h"
 #include "engine/training_tune.h"
+#include "net/cfg.h"
+#include "net/weights.h"
 
 namespace yolov3 {
 namespace {
@@ -176,6 +186,26 @@ class Tuner {
   std::map<Key, BestPasses> known_;
 };
 
+// What a measured plan depends on: CPU, what we may use of it, threads, library, network, batch, precision.
+std::string training_plan_key(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads) {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("training | {} | {} | {} threads | oneDNN {}.{}.{} | {} | batch {} {:08x}", cpu_model_name(),
+                     to_string(cpu_features()), threads, version->major, version->minor, version->patch, precision,
+                     images, crc32c(write_cfg(spec)));
+}
+
+std::optional<TrainingPlan> kept_plan(const std::filesystem::path& cache, const std::string& key,
+                                      const NetworkSpec& spec) {
+  const std::optional<std::string> text = read_cached_plan(cache, key);
+  if (!text) return std::nullopt;
+  try {
+    return parse_training_plan(*text, spec);
+  } catch (const Error& error) {
+    log_warning("{}: the plan kept there is not used: {}", cache.string(), error.what());
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 double TrainingTuning::total_ms() const {
@@ -198,6 +228,57 @@ TrainingTuning tune_training(const NetworkSpec& spec, int64_t images, const std:
     if (!best || tuning.total_ms() < best->total_ms()) best = std::move(tuning);
   }
   return std::move(*best);
+}
+
+double time_training(const NetworkSpec& spec, int64_t images, const TrainingPlan& plan, int threads) {
+  Weights weights = random_weights(spec), gradients = zero_weights(spec);
+  std::vector<TrainingTensor> tensors;
+  std::vector<float*> into;
+  for (size_t i = 0; i < weights.tensors.size(); ++i) {  // O,I,H,W for O,H,W,I: other numbers, the same work
+    tensors.push_back({weights.tensors[i].data(), nullptr});
+    into.push_back(gradients.tensors[i].data());
+  }
+  TrainingEngine engine(spec, std::move(tensors), {.plan = plan, .threads = threads});
+  Tensor pictures({images, spec.input.channels, spec.input.height, spec.input.width});
+  Rng rng(1);
+  for (float& value : pictures.values()) value = static_cast<float>(rng.uniform());
+  double ms = 0;
+  for (int run = 0; run < 2; ++run) {
+    engine.parameters_changed();
+    ms = 0;
+    for (const StepTime& step :
+         engine.profile(pictures.data(), images, spec.input.height, spec.input.width, into)) {
+      ms += step.ms;
+    }
+  }
+  return ms;
+}
+
+TrainingPlan choose_training_plan(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads,
+                                  bool tune) {
+  std::vector<std::string> types{precision};
+  if (precision == "auto") types = cpu_computes_bf16() ? std::vector<std::string>{"bf16", "f32"} : std::vector<std::string>{"f32"};
+  if (types.size() == 1 && !tune) return rule_training_plan(spec, types[0]);
+  const std::filesystem::path cache = plan_cache_path();
+  const std::string key = training_plan_key(spec, images, precision, threads_or_all(threads));
+  if (!tune) {
+    if (const std::optional<TrainingPlan> kept = kept_plan(cache, key, spec)) return *kept;
+  }
+  log_info("measuring how this CPU trains the network fastest ({})",
+           cache.empty() ? std::string("each time: neither HOME nor YOLOV3_CACHE says where to keep it")
+                         : "once; kept in " + cache.string());
+  TrainingPlan best;
+  double least = std::numeric_limits<double>::infinity();
+  for (const std::string& type : types) {
+    const TrainingPlan plan = tune ? tune_training(spec, images, type, threads).plan : rule_training_plan(spec, type);
+    const double ms = types.size() == 1 ? 0 : time_training(spec, images, plan, threads);
+    if (types.size() > 1) log_info("{}: {:.0f} ms a batch of {}", type, ms, images);
+    if (ms >= least) continue;
+    least = ms;
+    best = plan;
+  }
+  write_cached_plan(cache, key, write_training_plan(best));
+  return best;
 }
 
 }  // namespace yolov3

@@ -1,5 +1,5 @@
-// Measures how fast oneDNN does each pass of each convolution in training, one at a time with everything at hand: which
-// algorithm a training plan should take, and how fast a step could be at best.
+// Finds a training plan by measuring: how fast oneDNN does each pass of each convolution, one at a time with everything
+// at hand, which is also how fast a step could be at best; and which number type trains a whole batch faster.
 // Threads: OpenMP's; the machine should be quiet.
 #pragma once
 
@@ -28,5 +28,14 @@ struct TrainingTuning {
 
 // For batches of `images` at the network's input size. precision: f32 or bf16. Errors: those of rule_training_plan.
 TrainingTuning tune_training(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads);
+
+// One forward and one backward pass by this plan, in ms, with random parameters; the first run is not counted.
+double time_training(const NetworkSpec& spec, int64_t images, const TrainingPlan& plan, int threads);
+
+// The plan that a run should take. precision auto: f32 or bf16, whichever trains a batch faster here. tune: each pass
+// by the algorithm that was measured fastest, else by the rule. What was measured is kept (engine/plan_cache.h) and
+// taken from there the next time; tune measures anew.
+TrainingPlan choose_training_plan(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads,
+                                  bool tune);
 
 }  // namespace yolov3

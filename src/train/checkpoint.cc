@@ -81,8 +81,11 @@ RunPosition position_of(const TrainingState& state) {
 
 }  // namespace
 
+const std::string& Checkpoint::plan() const { return text_of(state, "plan"); }
+
 void save_checkpoint(const fs::path& weights_folder, const Model& model, const TorchNetwork& network,
-                     Optimizer& optimizer, const RunPosition& position, const std::string& args_toml) {
+                     Optimizer& optimizer, const RunPosition& position, const std::string& args_toml,
+                     const std::string& plan) {
   TrainingState state;
   for (const OptimizerParam& param : optimizer.params()) {
     for (const auto& [folder, tensor] : state_of(param, optimizer)) {
@@ -107,6 +110,7 @@ void save_checkpoint(const fs::path& weights_folder, const Model& model, const T
                   {"pictures", fmt::format("{}", position.pictures)},
                   {"batches_per_update", fmt::format("{}", position.batches_per_update)},
                   {"seed", fmt::format("{}", static_cast<int64_t>(position.seed))},
+                  {"plan", plan},
                   {"args", args_toml}};
   save_model(weights_folder / "next.h5", model, &state);
   rotate(weights_folder / "next.h5", weights_folder / "last.h5", weights_folder / "last.prev.h5");

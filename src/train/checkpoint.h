@@ -29,13 +29,15 @@ struct RunPosition {
 // Saves last.h5 (model, state of the optimizer, position); the one before becomes last.prev.h5. The model holds the
 // averaged weights when there are such; then the state has the ones being trained.
 void save_checkpoint(const std::filesystem::path& weights_folder, const Model& model, const TorchNetwork& network,
-                     Optimizer& optimizer, const RunPosition& position, const std::string& args_toml);
+                     Optimizer& optimizer, const RunPosition& position, const std::string& args_toml,
+                     const std::string& plan);
 
 struct Checkpoint {
   Model model;
   TrainingState state;
   RunPosition position;
   std::filesystem::path path;  // last.h5, or last.prev.h5 where that one is damaged
+  const std::string& plan() const;  // train/engine_network.h, plan_text()
 };
 
 // Nothing when there is no checkpoint yet. Errors: both are damaged.

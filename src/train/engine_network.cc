@@ -3,6 +3,8 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/log.h"
+#include "engine/training_tune.h"
 #include "train/setup.h"
 
 namespace yolov3 {
@@ -88,10 +90,41 @@ std::vector<StepTime> EngineNetwork::profile(const torch::Tensor& images) {
   return engine_.profile(planes.data_ptr<float>(), planes.size(0), planes.size(2), planes.size(3), gradients());
 }
 
-std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const TrainOptions& options) {
-  if (options.engine == "torch" || (options.engine == "auto" && !network.device().is_cpu())) return nullptr;
+std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const NetworkSpec& spec,
+                                        const std::string& resumed) {
+  const bool by_torch = options.engine == "torch" || options.device != "cpu";
+  if (by_torch || (resumed == kTrainedByTorch && options.engine == "auto")) {
+    if (!resumed.empty() && resumed != kTrainedByTorch) {
+      log_warning("the run was trained by oneDNN's engine and goes on with LibTorch: not bit for bit as it would have");
+    }
+    return std::nullopt;
+  }
+  check(resumed != kTrainedByTorch, "--engine dnnl: the run was trained by LibTorch; resume it with --engine torch");
+  const std::string& given = options.training_plan;
+  const auto fitting = [&](const std::string& text) {
+    TrainingPlan plan = parse_training_plan(text, spec);
+    check(options.precision == "auto" || options.precision == to_string(plan.type),
+          "--precision {}: the training plan computes in {}; leave one of them out", options.precision,
+          to_string(plan.type));
+    return plan;
+  };
+  if (!resumed.empty()) {
+    check(given.empty() || given == resumed, "--training-plan: the run was trained by another plan; resume it without");
+    return fitting(resumed);
+  }
+  if (!given.empty()) return fitting(given);
+  return choose_training_plan(spec, options.batch, options.precision, options.threads, options.tune);
+}
+
+std::string plan_text(const std::optional<TrainingPlan>& plan) {
+  return plan ? write_training_plan(*plan) : kTrainedByTorch;
+}
+
+std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const std::optional<TrainingPlan>& plan,
+                                                   const TrainOptions& options) {
+  if (!plan) return nullptr;
   TrainingOptions engine;
-  engine.plan = rule_training_plan(network.spec(), use_bf16(options) ? "bf16" : "f32");
+  engine.plan = *plan;
   engine.threads = options.threads;
   engine.bn_momentum = options.bn_momentum;
   engine.frozen_layers = frozen_layers(options, network.spec());

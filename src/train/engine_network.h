@@ -6,6 +6,8 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/torch_network.h"
@@ -39,8 +41,18 @@ class EngineNetwork {
   torch::Tensor anchor_;  // what autograd thinks the maps come from
 };
 
-// What --engine asks for: null when it is LibTorch's own operators. Errors: those of EngineNetwork, a plan that does not
-// fit.
-std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const TrainOptions& options);
+// The word that stands for a plan where LibTorch's own operators train.
+inline const std::string kTrainedByTorch = "torch";
+
+// The plan that a run trains by; nothing when LibTorch's operators do. In this order: that of the checkpoint it goes on
+// from (write_training_plan's text or kTrainedByTorch; empty: none), --training-plan, else as choose_training_plan().
+// Errors: a plan that does not fit the network or this CPU, options that contradict the checkpoint.
+std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const NetworkSpec& spec,
+                                        const std::string& resumed = "");
+std::string plan_text(const std::optional<TrainingPlan>& plan);
+
+// Null without a plan.
+std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const std::optional<TrainingPlan>& plan,
+                                                   const TrainOptions& options);
 
 }  // namespace yolov3

@@ -48,13 +48,13 @@ double median_of(std::vector<double> values) {
 
 class Bench {
  public:
-  Bench(const NetworkSpec& spec, const TrainOptions& options)
+  Bench(const NetworkSpec& spec, const TrainOptions& options, const std::optional<TrainingPlan>& plan)
       : options_(options),
         heads_(heads(spec)),
         objects_(random_objects(options.batch, spec)),
         network_(spec, random_weights(spec), parse_device(options.device), use_bf16(options), options.bn_momentum,
                  frozen_layers(options, spec)),
-        engine_(make_engine_network(network_, options)),
+        engine_(make_engine_network(network_, plan, options)),
         optimizer_(make_optimizer(network_, options)) {
     torch::manual_seed(0);
     images_ = torch::rand({options.batch, spec.input.channels, spec.input.height, spec.input.width});
@@ -115,9 +115,10 @@ double median_total(const std::vector<StepParts>& steps) {
 TrainingMeasure measure_training(const NetworkSpec& spec, const TrainOptions& options, int warmup, int steps) {
   keep_freed_memory();
   torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
-  Bench bench(spec, options);
+  const std::optional<TrainingPlan> plan = choose_plan(options, spec);
+  Bench bench(spec, options, plan);
   TrainingMeasure measure;
-  measure.precision = use_bf16(options) ? "bf16" : "f32";
+  measure.precision = plan ? to_string(plan->type) : use_bf16(options) ? "bf16" : "f32";
   for (int i = 0; i < warmup + steps; ++i) {
     double loss = 0;
     const StepParts parts = bench.step(loss);

@@ -46,7 +46,7 @@ struct Rig {
       : options(in_f32(chosen)),
         network(spec, random_weights(spec, {.seed = 2}), torch::kCPU, false),
         optimizer(make_optimizer(network, options)),
-        engine(make_engine_network(network, options)),
+        engine(make_engine_network(network, choose_plan(options, spec), options)),
         dataset(synthetic_dataset(0, "train", 12)),
         stepper(network, engine.get(), optimizer, dataset, options) {}
   TrainOptions options;

@@ -89,11 +89,28 @@ NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std:
   return spec;
 }
 
+// What a run starts from, once everything that can be refused has been accepted.
+struct Start {
+  RunData data;
+  NetworkSpec spec;
+  Weights weights;
+  torch::Device device = torch::kCPU;
+  std::optional<TrainingPlan> plan;  // nothing: LibTorch's own operators
+  bool bf16 = false;
+};
+
+// args.toml with the plan that was chosen, so that it repeats the run.
+std::string with_plan(std::string args_toml, const std::optional<TrainingPlan>& plan) {
+  const std::string empty = "training-plan = \"\"";
+  const size_t at = args_toml.find(empty);
+  if (plan && at != std::string::npos) args_toml.insert(at + empty.size() - 1, write_training_plan(*plan));
+  return args_toml;
+}
+
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, std::string args_toml, RunData data, const NetworkSpec& spec,
-          const Weights& weights, torch::Device device, const std::optional<Checkpoint>& checkpoint, fs::path directory,
-          std::function<void(int64_t)> on_batch);
+  Trainer(const TrainOptions& options, const std::string& args_toml, Start start,
+          const std::optional<Checkpoint>& checkpoint, fs::path directory, std::function<void(int64_t)> on_batch);
   TrainResult run();
 
  private:
@@ -114,11 +131,12 @@ class Trainer {
   const RunData data_;
   const fs::path directory_;
   const std::function<void(int64_t)> on_batch_;
+  const std::optional<TrainingPlan> plan_;
   const bool bf16_;
   const NetworkSpec spec_;
   TorchNetwork network_;
   Optimizer optimizer_;
-  std::unique_ptr<EngineNetwork> engine_;  // null: LibTorch's own operators
+  std::unique_ptr<EngineNetwork> engine_;  // null without a plan
   Stepper stepper_;
   Loader loader_;
   RunLog log_;
@@ -131,19 +149,19 @@ class Trainer {
   Clock::time_point epoch_start_;
 };
 
-Trainer::Trainer(const TrainOptions& options, std::string args_toml, RunData data, const NetworkSpec& spec,
-                 const Weights& weights, torch::Device device, const std::optional<Checkpoint>& checkpoint,
-                 fs::path directory, std::function<void(int64_t)> on_batch)
+Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Start start,
+                 const std::optional<Checkpoint>& checkpoint, fs::path directory, std::function<void(int64_t)> on_batch)
     : options_(options),
-      args_toml_(std::move(args_toml)),
-      data_(std::move(data)),
+      args_toml_(with_plan(args_toml, start.plan)),
+      data_(std::move(start.data)),
       directory_(std::move(directory)),
       on_batch_(std::move(on_batch)),
-      bf16_(use_bf16(options)),
-      spec_(spec),
-      network_(spec_, weights, device, bf16_, options.bn_momentum, frozen_layers(options, spec)),
+      plan_(std::move(start.plan)),
+      bf16_(start.bf16),
+      spec_(std::move(start.spec)),
+      network_(spec_, start.weights, start.device, bf16_, options.bn_momentum, frozen_layers(options, spec_)),
       optimizer_(make_optimizer(network_, options)),
-      engine_(make_engine_network(network_, options)),
+      engine_(make_engine_network(network_, plan_, options)),
       stepper_(network_, engine_.get(), optimizer_, data_.train, options_),
       loader_(data_.train, training_loader(options)),
       log_(directory_, checkpoint ? checkpoint->position.epoch : 0) {
@@ -323,7 +341,7 @@ void Trainer::describe_epoch(const EpochRecord& r, bool best) const {
 
 bool Trainer::save_last() {
   return log_.attempt("last.h5", [&] {
-    save_checkpoint(directory_ / "weights", model(), network_, optimizer_, position_, args_toml_);
+    save_checkpoint(directory_ / "weights", model(), network_, optimizer_, position_, args_toml_, plan_text(plan_));
   });
 }
 
@@ -356,20 +374,22 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
              options.epochs);
     return {directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false};
   }
-  RunData data = load_run_data(options);
-  const NetworkSpec spec = spec_of(options, data, checkpoint);
-  const torch::Device device = parse_device(options.device);
-  const Weights weights =
-      checkpoint ? checkpoint->model.weights : make_initial_weights(options, spec, data.train.names);
+  Start start{.data = load_run_data(options)};
+  const std::vector<std::string>& names = start.data.train.names;
+  start.spec = spec_of(options, start.data, checkpoint);
+  start.device = parse_device(options.device);
+  start.weights = checkpoint ? checkpoint->model.weights : make_initial_weights(options, start.spec, names);
+  start.plan = choose_plan(options, start.spec, checkpoint ? checkpoint->plan() : "");
+  start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
   if (options.resume) {
     make_directories(directory / "weights");
   } else {
     directory = make_run_directory(options.project, options.name);
   }
-  log_info("{}: {} training and {} validation pictures, {} classes, {} {}x{}, {}, seed {}", directory.string(),
-           data.train.examples.size(), data.val.examples.size(), data.train.names.size(), options.model, options.width,
-           options.height, use_bf16(options) ? "bf16" : "f32", options.seed);
-  Trainer trainer(options, args_toml, std::move(data), spec, weights, device, checkpoint, directory, on_batch);
+  log_info("{}: {} training and {} validation pictures, {} classes, {} {}x{}, {} {}, seed {}", directory.string(),
+           start.data.train.examples.size(), start.data.val.examples.size(), names.size(), options.model, options.width,
+           options.height, start.plan ? "oneDNN" : "LibTorch", start.bf16 ? "bf16" : "f32", options.seed);
+  Trainer trainer(options, args_toml, std::move(start), checkpoint, directory, on_batch);
   return trainer.run();
 }
 
