@@ -88,7 +88,8 @@ std::string kind_lines(const Figures& f) {
   out += fmt::format("{:<28} {:>9.1f}\n", "all passes", all);
   const double conv = f.conv_ms();
   out += fmt::format(
-      "\nconvolution passes: {:.1f} ms here, {:.1f} ms each alone with its numbers in the cache: {:.0f}% of that limit\n",
+      "\nconvolution passes: {:.1f} ms here, {:.1f} ms each alone with its numbers in the cache: {:.0f}% of that "
+      "limit\n",
       conv, f.limit.total_ms(), 100 * f.limit.total_ms() / conv);
   return out;
 }
@@ -102,10 +103,10 @@ std::string layer_lines(const Figures& f) {
   for (const auto& [layer, kinds] : layers) {
     const Layer& l = f.spec.layers.at(static_cast<size_t>(layer));
     const auto* conv = std::get_if<Conv>(&l.op);
-    const std::string what = conv != nullptr
-                                 ? fmt::format("{0}x{0}/{1} {2}>{3}", conv->size, conv->stride,
-                                               input_shape(f.spec, static_cast<size_t>(layer)).channels, to_string(l.out))
-                                 : layer_kind(l) + " " + to_string(l.out);
+    const std::string what =
+        conv != nullptr ? fmt::format("{0}x{0}/{1} {2}>{3}", conv->size, conv->stride,
+                                      input_shape(f.spec, static_cast<size_t>(layer)).channels, to_string(l.out))
+                        : layer_kind(l) + " " + to_string(l.out);
     double other = 0, norm = 0;
     std::string passes;
     for (const auto& [kind, ms] : kinds) {
@@ -117,9 +118,9 @@ std::string layer_lines(const Figures& f) {
     }
     for (const char* kind : {"convolution", "data gradient", "kernel gradient"}) {
       const auto found = limits.find({layer, kind});
-      passes += kinds.contains(kind) ? fmt::format(" {:>8.2f} ({:>6.2f})", kinds.at(kind),
-                                                   found == limits.end() ? 0.0 : found->second)
-                                     : fmt::format(" {:>17}", "");
+      passes += kinds.contains(kind)
+                    ? fmt::format(" {:>8.2f} ({:>6.2f})", kinds.at(kind), found == limits.end() ? 0.0 : found->second)
+                    : fmt::format(" {:>17}", "");
     }
     out += fmt::format("{:>5} {:<26}{} {:>9.2f} {:>8.2f}\n", layer, what, passes, norm, other);
   }
@@ -135,8 +136,8 @@ std::string heading(const Figures& f) {
   }
   out += fmt::format("network    {}, {}x{}, {} classes, training, {:.2f} GFLOP an image forwards\n", f.choice.model,
                      f.spec.input.width, f.spec.input.height, class_count(f.spec), network_flops(f.spec) / 1e9);
-  out += fmt::format("engine     --engine {}, --precision {}, batch {}, threads {}, {}\n", o.engine, o.precision, o.batch,
-                     o.threads > 0 ? o.threads : available_cpus(), o.optimizer);
+  out += fmt::format("engine     --engine {}, --precision {}, batch {}, threads {}, {}\n", o.engine, o.precision,
+                     o.batch, o.threads > 0 ? o.threads : available_cpus(), o.optimizer);
   for (const std::string& line : f.measure.description) out += "           " + line + "\n";
   out += fmt::format("CPU        {}; {}\n", facts["cpu"].get<std::string>(), facts["cpu_features"].get<std::string>());
   return out + fmt::format("build      {}, {}; {}\n", build_type(), facts["compiler"].get<std::string>(),

@@ -108,8 +108,11 @@ void add_loss_options(Options& options, TrainOptions& t) {
 void add_run_options(Options& options, TrainOptions& t) {
   options.group("Where and how to run");
   options.add("device", &t.device, "cpu, cuda or cuda:N").placeholder("DEVICE");
-  options.add("engine", &t.engine, "what computes; auto = dnnl on a CPU, torch elsewhere").choices({"auto", "dnnl", "torch"});
-  options.add("precision", &t.precision, "of maps and convolutions; auto = whichever trains faster here, measured once and then kept")
+  options.add("engine", &t.engine, "what computes; auto = dnnl on a CPU, torch elsewhere")
+      .choices({"auto", "dnnl", "torch"});
+  options
+      .add("precision", &t.precision,
+           "of maps and convolutions; auto = whichever trains faster here, measured once and then kept")
       .choices({"auto", "f32", "bf16"});
   options.add("tune", &t.tune, "measure the algorithms of every convolution before the first step, and keep the best");
   options

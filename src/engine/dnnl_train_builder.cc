@@ -24,9 +24,8 @@ void TrainProgramBuilder::build() {
   // oneDNN's first convolutions read planes of f32 where other maps are blocked.
   MapFormat input = format_;
   if (block_of(input.layout) > 1) {
-    const bool only_convs = std::ranges::all_of(lowering_.input_readers, [&](int reader) {
-      return std::holds_alternative<Conv>(layer_at(reader).op);
-    });
+    const bool only_convs = std::ranges::all_of(
+        lowering_.input_readers, [&](int reader) { return std::holds_alternative<Conv>(layer_at(reader).op); });
     if (only_convs && block_of(input.layout) > spec_.input.channels) input.layout = Layout::planes;
   }
   p_.input_ = add_map(input, spec_.input);
@@ -157,9 +156,8 @@ void TrainProgramBuilder::forward_layer(int layer) {
   } else if (const auto* scale = std::get_if<ScaleChannels>(&op)) {
     forward_scale(layer, *scale);
   } else if (const auto* upsample = std::get_if<Upsample>(&op)) {
-    pass("upsample", [stride = upsample->stride](const MapView& in, const MapView& out) {
-      upsample_map(in, stride, out);
-    });
+    pass("upsample",
+         [stride = upsample->stride](const MapView& in, const MapView& out) { upsample_map(in, stride, out); });
   } else if (const auto* pool = std::get_if<MaxPool>(&op)) {
     pass("maxpool", [pool = *pool](const MapView& in, const MapView& out) { max_pool_map(in, pool, out); });
   } else if (std::holds_alternative<AvgPool>(op)) {
@@ -172,7 +170,8 @@ void TrainProgramBuilder::forward_layer(int layer) {
 }
 
 void TrainProgramBuilder::forward_shortcut(int layer, const Shortcut& shortcut) {
-  if (std::ranges::any_of(convs_, [&](const auto& conv) { return lowering_.shortcut_of[static_cast<size_t>(conv.first)] == layer; })) {
+  if (std::ranges::any_of(
+          convs_, [&](const auto& conv) { return lowering_.shortcut_of[static_cast<size_t>(conv.first)] == layer; })) {
     return;  // a convolution has carried it out
   }
   const int in = input_of(layer, 0), from = input_of(layer, 1), out = map_of(layer);
@@ -184,10 +183,9 @@ void TrainProgramBuilder::forward_shortcut(int layer, const Shortcut& shortcut) 
   });
   if (!activated) return;
   before_activation_[layer] = sum;
-  add_step(p_.forward_, layer, "activation", {sum, out},
-           [this_ = &p_, sum, out, activation = shortcut.activation] {
-             compute_map(this_->view(sum), nullptr, {activation, false}, this_->view(out));
-           });
+  add_step(p_.forward_, layer, "activation", {sum, out}, [this_ = &p_, sum, out, activation = shortcut.activation] {
+    compute_map(this_->view(sum), nullptr, {activation, false}, this_->view(out));
+  });
 }
 
 void TrainProgramBuilder::forward_route(int layer, const Route& route) {
@@ -260,9 +258,8 @@ void TrainProgramBuilder::backward_layer(int layer) {
            max_pool_gradient(this_->view(in), pool, this_->view(gradient), to, into);
          });
   } else if (std::holds_alternative<AvgPool>(op)) {
-    give(layer, "avgpool gradient", in, {gradient}, [this_ = &p_, gradient](const MapView& to, Into into) {
-      average_gradient(this_->view(gradient), to, into);
-    });
+    give(layer, "avgpool gradient", in, {gradient},
+         [this_ = &p_, gradient](const MapView& to, Into into) { average_gradient(this_->view(gradient), to, into); });
   } else if (const auto* dropout = std::get_if<Dropout>(&op)) {
     give(layer, "dropout gradient", in, {gradient},
          [this_ = &p_, gradient, layer, probability = dropout->probability](const MapView& to, Into into) {
@@ -272,7 +269,8 @@ void TrainProgramBuilder::backward_layer(int layer) {
 }
 
 void TrainProgramBuilder::backward_shortcut(int layer, const Shortcut& shortcut) {
-  if (std::ranges::any_of(convs_, [&](const auto& conv) { return lowering_.shortcut_of[static_cast<size_t>(conv.first)] == layer; })) {
+  if (std::ranges::any_of(
+          convs_, [&](const auto& conv) { return lowering_.shortcut_of[static_cast<size_t>(conv.first)] == layer; })) {
     return;
   }
   const int gradient = whole_gradient(layer, map_of(layer));

@@ -90,13 +90,16 @@ class TrainProgramBuilder {
   DnnlTrainProgram::Map& map_at(int map) { return p_.maps_[static_cast<size_t>(map)]; }
   const DnnlTrainProgram::Map& map_at(int map) const { return p_.maps_[static_cast<size_t>(map)]; }
 
-  bool wants_gradient(int map) const { return map < static_cast<int>(wanted_.size()) && wanted_[static_cast<size_t>(map)]; }
-  int gradient_of(int map) const;    // the map of its gradient, -1: nobody has given one
-  int fresh_gradient(int map);       // the same, made
+  bool wants_gradient(int map) const {
+    return map < static_cast<int>(wanted_.size()) && wanted_[static_cast<size_t>(map)];
+  }
+  int gradient_of(int map) const;  // the map of its gradient, -1: nobody has given one
+  int fresh_gradient(int map);     // the same, made
   // Of a map whose gradient is read now: everything that was given, in one map.
   int whole_gradient(int layer, int map);
   // Calls step(into map, Into) for a pass that can add.
-  void give(int layer, const char* kind, int map, std::vector<int> reads, std::function<void(const MapView& to, Into)> pass);
+  void give(int layer, const char* kind, int map, std::vector<int> reads,
+            std::function<void(const MapView& to, Into)> pass);
 
   void add_step(std::vector<Step>& steps, int layer, const std::string& kind, std::vector<int> maps,
                 std::function<void()> run, std::vector<int> buffers = {});
@@ -106,12 +109,12 @@ class TrainProgramBuilder {
   const NetworkSpec& spec_;
   const TrainingPlan& plan_;
   Lowering lowering_;
-  MapFormat format_;                    // of maps and gradients
-  std::vector<bool> needed_gradient_;   // of each layer's output
+  MapFormat format_;                   // of maps and gradients
+  std::vector<bool> needed_gradient_;  // of each layer's output
   std::vector<int> map_of_layer_;
-  std::vector<bool> wanted_;            // of each map: whether it has a gradient
-  std::map<int, int> gradients_;        // of maps
-  std::map<int, int> second_gradients_; // that are still to be added to the first
+  std::vector<bool> wanted_;              // of each map: whether it has a gradient
+  std::map<int, int> gradients_;          // of maps
+  std::map<int, int> second_gradients_;   // that are still to be added to the first
   std::map<int, int> before_activation_;  // of shortcuts and scale_channels with an activation: the map before it
   std::map<int, ConvRecord> convs_;
   std::map<int, ConvPasses> passes_of_;

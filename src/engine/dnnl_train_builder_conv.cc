@@ -62,7 +62,8 @@ void TrainProgramBuilder::add_statistics(int layer, const ConvRecord& record) {
     const MapView map = this_->view(z);
     const auto channels = static_cast<size_t>(map.shape.channels);
     std::vector<double> sums(2 * channels + 1);
-    const std::span<double> sum = std::span(sums).first(channels), squares = std::span(sums).subspan(channels, channels);
+    const std::span<double> sum = std::span(sums).first(channels),
+                            squares = std::span(sums).subspan(channels, channels);
     float* running_mean = model->value(layer, ParamKind::running_mean);
     float* running_var = model->value(layer, ParamKind::running_var);
     if (!frozen) {
@@ -96,12 +97,11 @@ void TrainProgramBuilder::add_normalize(int layer, const Conv& conv, const ConvR
   std::vector<int> maps{record.z, record.out};
   if (record.residual >= 0) maps.push_back(record.residual);
   const char* kind = conv.batch_normalize ? "batch norm" : "activation";
-  add_step(p_.forward_, layer, kind, maps,
-           [this_ = &p_, record, activation = conv.activation] {
-             const MapView residual = record.residual >= 0 ? this_->view(record.residual) : MapView{};
-             normalize_map(this_->view(record.z), record.statistics->affine, activation,
-                           record.residual >= 0 ? &residual : nullptr, this_->view(record.out));
-           });
+  add_step(p_.forward_, layer, kind, maps, [this_ = &p_, record, activation = conv.activation] {
+    const MapView residual = record.residual >= 0 ? this_->view(record.residual) : MapView{};
+    normalize_map(this_->view(record.z), record.statistics->affine, activation,
+                  record.residual >= 0 ? &residual : nullptr, this_->view(record.out));
+  });
 }
 
 // --- Backward ---------------------------------------------------------------------------------------------------------
@@ -201,20 +201,21 @@ void TrainProgramBuilder::add_kernel_gradient(int layer, const Conv& conv, const
   const int64_t channels = input_shape(spec_, static_cast<size_t>(layer)).channels;
   dnnl::memory plain(ohwi_kernel(conv, channels), model_.engine(), nullptr);
   const dnnl::reorder reorder(kernel, plain);
-  add_step(p_.backward_, layer, "kernel gradient conversion", {},
-           [model = &model_, layer, conv, kernel = dnnl::memory(kernel), plain, bias, reorder]() mutable {
-             if (float* into = model->gradient(layer, ParamKind::kernel)) {
-               plain.set_data_handle(into);
-               reorder.execute(model->stream(), kernel, plain);
-               model->stream().wait();
-             }
-             float* into_bias = conv.batch_normalize ? nullptr : model->gradient(layer, ParamKind::bias);
-             if (into_bias != nullptr) {
-               std::copy_n(static_cast<const float*>(bias.get_data_handle()), conv.filters, into_bias);
-             }
-             if (model->options().gradients_ready) model->options().gradients_ready(layer);
-           },
-           buffers);
+  add_step(
+      p_.backward_, layer, "kernel gradient conversion", {},
+      [model = &model_, layer, conv, kernel = dnnl::memory(kernel), plain, bias, reorder]() mutable {
+        if (float* into = model->gradient(layer, ParamKind::kernel)) {
+          plain.set_data_handle(into);
+          reorder.execute(model->stream(), kernel, plain);
+          model->stream().wait();
+        }
+        float* into_bias = conv.batch_normalize ? nullptr : model->gradient(layer, ParamKind::bias);
+        if (into_bias != nullptr) {
+          std::copy_n(static_cast<const float*>(bias.get_data_handle()), conv.filters, into_bias);
+        }
+        if (model->options().gradients_ready) model->options().gradients_ready(layer);
+      },
+      buffers);
 }
 
 void TrainProgramBuilder::add_data_gradient(int layer, const ConvRecord& record, int dz) {
@@ -268,13 +269,12 @@ void TrainProgramBuilder::convert_out(std::vector<Step>& steps, int layer, const
 void TrainProgramBuilder::add_convert(std::vector<Step>& steps, int layer, const Argument& argument,
                                       const dnnl::memory& from, const dnnl::memory& to) {
   const dnnl::reorder reorder(from, to);
-  add_step(
-      steps, layer, "conversion", {argument.map},
-      [model = &model_, reorder, from = dnnl::memory(from), to = dnnl::memory(to)]() mutable {
-        reorder.execute(model->stream(), from, to);
-        model->stream().wait();
-      },
-      {argument.buffer});
+  add_step(steps, layer, "conversion", {argument.map},
+           [model = &model_, reorder, from = dnnl::memory(from), to = dnnl::memory(to)]() mutable {
+             reorder.execute(model->stream(), from, to);
+             model->stream().wait();
+           },
+           {argument.buffer});
 }
 
 void TrainProgramBuilder::add_refresh(std::vector<Step>& steps, int layer, const std::shared_ptr<TrainKernel>& kernel) {

@@ -110,9 +110,9 @@ class Solver {
   }
 
   void note(const char* pass) {
-    solution_.substitutes.push_back(fmt::format("layer {} (convolution {}x{}, {} -> {}), {}: direct instead of Winograd",
-                                                task_.layer, task_.conv.size, task_.conv.size, to_string(task_.in),
-                                                to_string(task_.out), pass));
+    solution_.substitutes.push_back(
+        fmt::format("layer {} (convolution {}x{}, {} -> {}), {}: direct instead of Winograd", task_.layer,
+                    task_.conv.size, task_.conv.size, to_string(task_.in), to_string(task_.out), pass));
   }
 
   memory::desc kernel(NumberType type) const {
@@ -166,7 +166,8 @@ memory::dims train_kernel_dims(const Conv& conv, int64_t in_channels) {
 }
 
 memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels) {
-  const int64_t per_group = in_channels / conv.groups, per_row = conv.size * per_group, per_filter = conv.size * per_row;
+  const int64_t per_group = in_channels / conv.groups, per_row = conv.size * per_group,
+                per_filter = conv.size * per_row;
   memory::dims strides{per_filter, 1, per_row, per_group};
   if (conv.groups > 1) strides.insert(strides.begin(), conv.filters / conv.groups * per_filter);
   return {train_kernel_dims(conv, in_channels), memory::data_type::f32, strides};

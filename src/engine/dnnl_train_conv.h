@@ -24,9 +24,9 @@ struct TrainConvTask {
   Conv conv;
   LayerShape in, out;
   int64_t images = 1;
-  MapFormat source, target;  // of the maps before and after
-  MapFormat gradient;        // of both maps' gradients
-  ConvPasses passes;         // the algorithms that are wanted
+  MapFormat source, target;          // of the maps before and after
+  MapFormat gradient;                // of both maps' gradients
+  ConvPasses passes;                 // the algorithms that are wanted
   bool data = true, weights = true;  // whether these gradients are wanted
 };
 

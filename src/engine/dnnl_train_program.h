@@ -77,8 +77,8 @@ class DnnlTrainProgram {
   std::vector<std::string> substitutes_;
   int64_t arena_bytes_ = 0;
   std::byte* arena_ = nullptr;
-  uint64_t seed_ = 0;                            // of dropout, in this run
-  std::vector<const float*> map_gradients_;      // of the heads, in this run
+  uint64_t seed_ = 0;                        // of dropout, in this run
+  std::vector<const float*> map_gradients_;  // of the heads, in this run
 };
 
 }  // namespace yolov3

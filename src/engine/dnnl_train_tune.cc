@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <bit>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <filesystem>
 #include <limits>
@@ -82,20 +82,25 @@ class SolutionTimer {
   double forward(const TrainConvSolution& s) {
     const auto& d = s.forward;
     return time(dnnl::convolution_forward(d), d,
-                {{DNNL_ARG_SRC, d.src_desc()}, {DNNL_ARG_WEIGHTS, d.weights_desc()}, {DNNL_ARG_BIAS, d.bias_desc()},
+                {{DNNL_ARG_SRC, d.src_desc()},
+                 {DNNL_ARG_WEIGHTS, d.weights_desc()},
+                 {DNNL_ARG_BIAS, d.bias_desc()},
                  {DNNL_ARG_DST, d.dst_desc()}});
   }
   double data(const TrainConvSolution& s) {
     const auto& d = s.data;
     return time(dnnl::convolution_backward_data(d), d,
-                {{DNNL_ARG_DIFF_DST, d.diff_dst_desc()}, {DNNL_ARG_WEIGHTS, d.weights_desc()},
+                {{DNNL_ARG_DIFF_DST, d.diff_dst_desc()},
+                 {DNNL_ARG_WEIGHTS, d.weights_desc()},
                  {DNNL_ARG_DIFF_SRC, d.diff_src_desc()}});
   }
   double weights(const TrainConvSolution& s) {
     const auto& d = s.weights;
     return time(dnnl::convolution_backward_weights(d), d,
-                {{DNNL_ARG_SRC, d.src_desc()}, {DNNL_ARG_DIFF_DST, d.diff_dst_desc()},
-                 {DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc()}, {DNNL_ARG_DIFF_BIAS, d.diff_bias_desc()}});
+                {{DNNL_ARG_SRC, d.src_desc()},
+                 {DNNL_ARG_DIFF_DST, d.diff_dst_desc()},
+                 {DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc()},
+                 {DNNL_ARG_DIFF_BIAS, d.diff_bias_desc()}});
   }
 
  private:
@@ -146,8 +151,8 @@ class Tuner {
   const BestPasses& best_of(int layer, const TrainingPlan& plan) {
     const Conv& conv = std::get<Conv>(spec_.layers[static_cast<size_t>(layer)].op);
     const LayerShape in = input_shape(spec_, static_cast<size_t>(layer));
-    const Key key{plan.layout, in.channels,  in.height,          in.width,  conv.filters,
-                  conv.size,   conv.stride, conv.groups, conv.batch_normalize, layer == 0};
+    const Key key{plan.layout, in.channels,          in.height, in.width, conv.filters, conv.size, conv.stride,
+                  conv.groups, conv.batch_normalize, layer == 0};
     const auto known = known_.find(key);
     if (known != known_.end()) return known->second;
     BestPasses best;
@@ -246,8 +251,7 @@ double time_training(const NetworkSpec& spec, int64_t images, const TrainingPlan
   for (int run = 0; run < 2; ++run) {
     engine.parameters_changed();
     ms = 0;
-    for (const StepTime& step :
-         engine.profile(pictures.data(), images, spec.input.height, spec.input.width, into)) {
+    for (const StepTime& step : engine.profile(pictures.data(), images, spec.input.height, spec.input.width, into)) {
       ms += step.ms;
     }
   }
@@ -257,7 +261,8 @@ double time_training(const NetworkSpec& spec, int64_t images, const TrainingPlan
 TrainingPlan choose_training_plan(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads,
                                   bool tune) {
   std::vector<std::string> types{precision};
-  if (precision == "auto") types = cpu_computes_bf16() ? std::vector<std::string>{"bf16", "f32"} : std::vector<std::string>{"f32"};
+  if (precision == "auto")
+    types = cpu_computes_bf16() ? std::vector<std::string>{"bf16", "f32"} : std::vector<std::string>{"f32"};
   if (types.size() == 1 && !tune) return rule_training_plan(spec, types[0]);
   const std::filesystem::path cache = plan_cache_path();
   const std::string key = training_plan_key(spec, images, precision, threads_or_all(threads));

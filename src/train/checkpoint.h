@@ -36,7 +36,7 @@ struct Checkpoint {
   Model model;
   TrainingState state;
   RunPosition position;
-  std::filesystem::path path;  // last.h5, or last.prev.h5 where that one is damaged
+  std::filesystem::path path;       // last.h5, or last.prev.h5 where that one is damaged
   const std::string& plan() const;  // train/engine_network.h, plan_text()
 };
 

@@ -33,9 +33,9 @@ std::vector<std::vector<Annotation>> random_objects(int batch, const NetworkSpec
     for (int i = 0; i < kObjects; ++i) {
       const double w = rng.uniform(0.05, 0.4) * width, h = rng.uniform(0.05, 0.4) * height;
       const double x = rng.uniform(0, width - w), y = rng.uniform(0, height - h);
-      list.push_back({.box = {static_cast<float>(x), static_cast<float>(y), static_cast<float>(x + w),
-                              static_cast<float>(y + h)},
-                      .class_id = static_cast<int>(rng.integer(0, class_count(spec) - 1))});
+      list.push_back(
+          {.box = {static_cast<float>(x), static_cast<float>(y), static_cast<float>(x + w), static_cast<float>(y + h)},
+           .class_id = static_cast<int>(rng.integer(0, class_count(spec) - 1))});
     }
   }
   return objects;

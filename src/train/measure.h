@@ -11,7 +11,8 @@
 namespace yolov3 {
 
 struct StepParts {
-  double forward = 0, loss = 0, backward = 0, norm = 0, update = 0;  // ms; norm: of the gradients, with the finite check
+  double forward = 0, loss = 0, backward = 0, norm = 0,
+         update = 0;  // ms; norm: of the gradients, with the finite check
   double total() const { return forward + loss + backward + norm + update; }
 };
 
