@@ -25,12 +25,16 @@ memory::desc any_form(const LayerShape& shape, int64_t images, NumberType type) 
   return {{images, shape.channels, shape.height, shape.width}, data_type(type), memory::format_tag::any};
 }
 
-// As the maps lie, else as oneDNN likes best, else in planes, which its matrix products take for every shape.
+// As the maps lie, else as oneDNN likes best, else in blocks, which bf16 without AMX wants (with a first convolution's
+// few channels in planes), else in planes, which its matrix products take for every shape.
 std::vector<Forms> forms_of(const TrainConvTask& task, const MapFormat& source, const MapFormat& target) {
   const MapFormat source_planes{source.type, Layout::planes, 1}, target_planes{target.type, Layout::planes, 1};
+  const MapFormat target_blocks{target.type, Layout::blocked16, 1};
+  const MapFormat source_blocks = task.in.channels < 16 ? source_planes : MapFormat{source.type, Layout::blocked16, 1};
   return {
       {describe_map(source, task.images, task.in), describe_map(target, task.images, task.out)},
       {any_form(task.in, task.images, source.type), any_form(task.out, task.images, target.type)},
+      {describe_map(source_blocks, task.images, task.in), describe_map(target_blocks, task.images, task.out)},
       {describe_map(source_planes, task.images, task.in), describe_map(target_planes, task.images, task.out)},
   };
 }
@@ -83,7 +87,12 @@ class Solver {
     if (task_.weights) {
       solution_.weights = find<dnnl::convolution_backward_weights::primitive_desc>(
           "kernel gradient", task_.passes.weights, task_.source, task_.gradient,
-          [&](algorithm how, const Forms& forms) { return weights(how, forms); });
+          [&](algorithm how, const Forms& forms) {
+            dnnl::convolution_backward_weights::primitive_desc found = weights(how, forms);
+            const bool wrong =
+                task_.out.width > kWidestForAmx && found && implementation(found).find("amx") != std::string_view::npos;
+            return wrong ? dnnl::convolution_backward_weights::primitive_desc() : found;
+          });
     }
     return std::move(solution_);
   }

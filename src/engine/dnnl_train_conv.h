@@ -14,9 +14,12 @@
 
 namespace yolov3 {
 
-// oneDNN 2.6's AMX code for kernel gradients of wide maps reads, adds nothing to, and writes back the row of taps before
-// the first one, which turns what it takes for denormal numbers into zeros. Nobody's numbers may lie there: so many
-// bytes around the memory of a kernel's gradient belong to nobody.
+// oneDNN 2.6.3's AMX code for kernel gradients is wrong for wide maps: of 3x3 kernels over rows of more than 352 numbers
+// it adds to what stood in memory before, that of others included. It is not taken for rows this wide, whatever the
+// kernel.
+constexpr int64_t kWidestForAmx = 352;
+
+// Should it write before its memory all the same: so many bytes around a kernel's gradient belong to nobody.
 constexpr int64_t kKernelMargin = 1 << 15;
 
 struct TrainConvTask {

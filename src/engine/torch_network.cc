@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "base/cpu.h"
 #include "base/error.h"
 
 namespace yolov3 {
@@ -54,10 +55,20 @@ torch::Tensor max_pool(const torch::Tensor& x, const MaxPool& pool) {
   return torch::max_pool2d(padded, pool.size, pool.stride);
 }
 
+// oneDNN 2.6.3, which LibTorch calls, computes kernel gradients of wide maps wrongly with AMX (dnnl_train_conv.h).
+bool is_wrong_in_bf16(const torch::Tensor& x, const Conv& conv) {
+  return x.is_cpu() && x.scalar_type() == torch::kBFloat16 && cpu_features().amx && conv.size > 1 && x.size(3) > 352 &&
+         torch::GradMode::is_enabled();
+}
+
 // LibTorch hands single small maps in float32 to its own loops over BLAS, which here is Debian's slow reference BLAS
 // (128x128 pictures: 1.2 s instead of 0.04 s); oneDNN is asked for by name instead.
 torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& kernel, const torch::Tensor& bias,
                           const Conv& conv) {
+  if (is_wrong_in_bf16(x, conv)) {
+    const torch::Tensor bias_f32 = bias.defined() ? bias.to(torch::kFloat32) : bias;
+    return convolution(x.to(torch::kFloat32), kernel.to(torch::kFloat32), bias_f32, conv).to(torch::kBFloat16);
+  }
   if (x.is_cpu() && x.scalar_type() == torch::kFloat32 && at::hasMKLDNN()) {
     return at::mkldnn_convolution(x.contiguous(torch::MemoryFormat::ChannelsLast), kernel, bias,
                                   {conv.padding, conv.padding}, {conv.stride, conv.stride}, {1, 1}, conv.groups);
