@@ -23,7 +23,7 @@ export OMP_NUM_THREADS=$threads
 cmake --preset release -S "$root" >/dev/null
 cmake --build "$root/build/release" --target yolov3 write_case -j "$threads" >/dev/null
 mkdir -p "$out/case"
-"$root/build/release/bench/peers/write_case" "$out/case" "$size" >/dev/null
+"$root/build/release/bench/peers/write_case" "$out/case" "$size" "$threads" auto >/dev/null
 
 : > "$out/train.txt"
 kinds=(f32 bf16)

@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -22,6 +24,7 @@
 #include "train/run_log.h"
 #include "train/schedule.h"
 #include "train/setup.h"
+#include "train/start.h"
 #include "train/step.h"
 #include "train/validate.h"
 
@@ -33,6 +36,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Bytes that the process has held at most.
+double peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024.0 * static_cast<double>(usage.ru_maxrss);
+}
 
 LoaderOptions training_loader(const TrainOptions& options) {
   LoaderOptions loader;
@@ -49,55 +59,6 @@ LoaderOptions training_loader(const TrainOptions& options) {
   loader.seed = options.seed;
   return loader;
 }
-
-// The data sets of a run. Every defect of their files is in `listing`.
-struct RunData {
-  Dataset train, val;
-  std::string listing;
-};
-
-RunData load_run_data(const TrainOptions& options) {
-  RunData data;
-  const auto load = [&](const std::string& split, Dataset& into) {
-    DefectReport report;
-    into = load_dataset(options.data, split, report);
-    if (report.defects.empty()) return;
-    log_info("{}: {}", split, trim(describe(report, 5)));
-    data.listing += split + ":\n" + describe(report, report.defects.size()) + "\n";
-  };
-  load("train", data.train);
-  check(!data.train.examples.empty(), "--data {}: the train split has no pictures", options.data.data);
-  if (options.validate) {
-    load("val", data.val);
-    check(data.val.names == data.train.names, "--data {}: train and val have different class names", options.data.data);
-  }
-  return data;
-}
-
-NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std::optional<Checkpoint>& checkpoint) {
-  const NetworkSpec spec = make_training_spec(options, data.train.names);
-  for (const int size : options.multi_scale) with_input_size(spec, size, size);  // refuses what the network cannot take
-  const int frozen = frozen_layers(options, spec);
-  if (frozen > 0 && options.weights.empty() && !checkpoint) {
-    log_warning("--freeze {} without --weights: {} layers keep the random numbers they begin with", options.freeze,
-                frozen);
-  }
-  if (checkpoint) {
-    const auto pictures = static_cast<int64_t>(data.train.examples.size());
-    check_resumable(*checkpoint, options, spec, data.train.names, pictures);
-  }
-  return spec;
-}
-
-// What a run starts from, once everything that can be refused has been accepted.
-struct Start {
-  RunData data;
-  NetworkSpec spec;
-  Weights weights;
-  torch::Device device = torch::kCPU;
-  std::optional<TrainingPlan> plan;  // nothing: LibTorch's own operators
-  bool bf16 = false;
-};
 
 // args.toml with the plan that was chosen, so that it repeats the run.
 std::string with_plan(std::string args_toml, const std::optional<TrainingPlan>& plan) {
@@ -330,10 +291,11 @@ void Trainer::describe_epoch(const EpochRecord& r, bool best) const {
   const std::string judged = r.validated ? fmt::format("mAP50 {:.4f} mAP50-95 {:.4f} P {:.3f} R {:.3f} ", r.map50,
                                                        r.map50_95, r.precision, r.recall)
                                          : "";
-  const std::string speed = images_here_ > 0 ? fmt::format("{:.2f} images/s, data {:.0f}%, ",
-                                                           static_cast<double>(images_here_) / train_seconds_,
-                                                           100 * loader_.wait_seconds() / train_seconds_)
-                                             : "";
+  const std::string speed = images_here_ > 0
+                                ? fmt::format("{:.2f} images/s, data {:.0f}%, memory {}, ",
+                                              static_cast<double>(images_here_) / train_seconds_,
+                                              100 * loader_.wait_seconds() / train_seconds_, human_bytes(peak_memory()))
+                                : "";
   log_info("epoch {}/{}: loss {:.3f} (giou {:.3f} conf {:.3f} prob {:.3f}) {}lr {:.2e}, {}{}{}", r.epoch + 1,
            options_.epochs, r.box_loss + r.obj_loss + r.cls_loss, r.box_loss, r.obj_loss, r.cls_loss, judged, r.lr,
            speed, human_seconds(seconds_since(epoch_start_)), best ? ", best" : "");
@@ -345,19 +307,6 @@ bool Trainer::save_last() {
   });
 }
 
-// The checkpoint to go on from, when --resume asks for one and there is one.
-std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const fs::path& directory) {
-  if (!options.resume) return std::nullopt;
-  std::optional<Checkpoint> checkpoint = load_checkpoint(directory / "weights");
-  if (!checkpoint) {
-    log_info("{}: no checkpoint yet, starting from the beginning", directory.string());
-  } else if (checkpoint->position.epoch < options.epochs) {
-    log_info("{}: going on at epoch {}, batch {}", checkpoint->path.string(), checkpoint->position.epoch + 1,
-             checkpoint->position.next_batch + 1);
-  }
-  return checkpoint;
-}
-
 }  // namespace
 
 TrainResult train(const TrainOptions& options, const std::string& args_toml,
@@ -366,7 +315,6 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
   keep_freed_memory();
   torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
 
-  // Everything that can be refused comes before the run's folder, so that a mistake leaves no empty run behind.
   fs::path directory = options.project / options.name;
   const std::optional<Checkpoint> checkpoint = find_checkpoint(options, directory);
   if (checkpoint && checkpoint->position.epoch >= options.epochs) {
@@ -374,21 +322,16 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
              options.epochs);
     return {directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false};
   }
-  Start start{.data = load_run_data(options)};
-  const std::vector<std::string>& names = start.data.train.names;
-  start.spec = spec_of(options, start.data, checkpoint);
-  start.device = parse_device(options.device);
-  start.weights = checkpoint ? checkpoint->model.weights : make_initial_weights(options, start.spec, names);
-  start.plan = choose_plan(options, start.spec, checkpoint ? checkpoint->plan() : "");
-  start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
+  Start start = accept(options, checkpoint);
   if (options.resume) {
     make_directories(directory / "weights");
   } else {
     directory = make_run_directory(options.project, options.name);
   }
   log_info("{}: {} training and {} validation pictures, {} classes, {} {}x{}, {} {}, seed {}", directory.string(),
-           start.data.train.examples.size(), start.data.val.examples.size(), names.size(), options.model, options.width,
-           options.height, start.plan ? "oneDNN" : "LibTorch", start.bf16 ? "bf16" : "f32", options.seed);
+           start.data.train.examples.size(), start.data.val.examples.size(), start.data.train.names.size(),
+           options.model, options.width, options.height, start.plan ? "oneDNN" : "LibTorch",
+           start.bf16 ? "bf16" : "f32", options.seed);
   Trainer trainer(options, args_toml, std::move(start), checkpoint, directory, on_batch);
   return trainer.run();
 }

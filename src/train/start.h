@@ -1,0 +1,41 @@
+// What a training run starts from. Everything that can be refused is refused here, before the run has a folder, so that a
+// mistake leaves no empty run behind.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "data/dataset.h"
+#include "engine/training_plan.h"
+#include "net/spec.h"
+#include "net/weights.h"
+#include "train/checkpoint.h"
+#include "train/options.h"
+
+namespace yolov3 {
+
+// The data sets of a run. Every defect of their files is in `listing`.
+struct RunData {
+  Dataset train, val;
+  std::string listing;
+};
+
+struct Start {
+  RunData data;
+  NetworkSpec spec;
+  Weights weights;
+  torch::Device device = torch::kCPU;
+  std::optional<TrainingPlan> plan;  // nothing: LibTorch's own operators
+  bool bf16 = false;
+};
+
+// The checkpoint to go on from, when --resume asks for one and there is one.
+std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std::filesystem::path& directory);
+
+// Reads the data, makes or loads the weights, chooses the training plan. Errors: whatever of the options cannot be.
+Start accept(const TrainOptions& options, const std::optional<Checkpoint>& checkpoint);
+
+}  // namespace yolov3
