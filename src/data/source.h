@@ -1,6 +1,7 @@
 // From what the user wrote after --data to data sets, with every defect of the files found, counted and listed.
 //
-// Accepts: a data.yaml, a Pascal VOC folder, an annotation-lines .txt, "synthetic[:N]" (docs/formats.md).
+// Accepts: a data.yaml, a Darknet .data, a Pascal VOC folder, a COCO instances .json, a folder or list of pictures with
+// YOLO txt labels, an annotation-lines .txt, "synthetic[:N]" (docs/formats.md).
 #pragma once
 
 #include <filesystem>
@@ -31,12 +32,14 @@ struct Defect {
 struct DefectReport {
   std::vector<Defect> defects;
   int64_t boxes_seen = 0, images_seen = 0;
+  std::map<std::string, int64_t> unheld;          // what the files say and a Dataset cannot hold ("outline"), counted
   std::map<std::string, int64_t> counts() const;  // by reason
 };
 
 struct DataOptions {
-  std::string data;             // as the user wrote it
-  std::filesystem::path names;  // --names: a file of class names; empty = what the data set says
+  std::string data;              // as the user wrote it
+  std::filesystem::path names;   // --names: a file of class names; empty = what the data set says
+  std::filesystem::path images;  // --images: the pictures of COCO files; empty = looked for around the file
   BadDataPolicy bad_data = BadDataPolicy::skip;
   bool verify_images = true;  // decode every picture once, in parallel, to find broken ones before training
   int threads = 0;            // for that; 0 = all
