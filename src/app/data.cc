@@ -161,7 +161,7 @@ int run_synth(const std::vector<std::string>& arguments) {
   }
   options.require("out", "the folder to make, e.g. --out digits");
   const int64_t fifth = std::max(1, count / 5);
-  write_lines_dataset(out,
+  write_dataset(out, DataFormat::lines,
                       {{"train", synthetic_dataset(seed, "train", count)},
                        {"val", synthetic_dataset(seed, "val", fifth)},
                        {"test", synthetic_dataset(seed, "test", fifth)}},

@@ -25,6 +25,7 @@ struct Example {
   std::vector<Annotation> objects;  // box_image
   int64_t image_id = 0;             // the data set's own, or the position
   std::optional<SyntheticRef> synthetic;
+  int width = 0, height = 0;  // of the picture as it is shown; 0 = not looked at
   std::string origin;  // "train.txt:12" or "Annotations/a.xml": for messages
 };
 

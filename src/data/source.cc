@@ -152,6 +152,8 @@ Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<st
     Example example;
     example.image = picture.image;
     example.objects = check_boxes(picture, measured[i].width, measured[i].height, names, sink);
+    example.width = measured[i].width;
+    example.height = measured[i].height;
     example.origin = picture.origin();
     own_ids.push_back(picture.image_id);
     dataset.examples.push_back(std::move(example));

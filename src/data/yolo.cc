@@ -92,8 +92,8 @@ bool read_numbers(const std::vector<std::string_view>& words, std::vector<double
 void set_corners(const std::vector<double>& v, StatedBox& box) {
   box.class_id = static_cast<int64_t>(v[0]);
   if (v.size() == 5) {
-    box.x0 = v[1] - v[3] / 2, box.x1 = v[1] + v[3] / 2;
-    box.y0 = v[2] - v[4] / 2, box.y1 = v[2] + v[4] / 2;
+    box.x0 = yolo_corner(v[1], -v[3] / 2), box.x1 = yolo_corner(v[1], v[3] / 2);
+    box.y0 = yolo_corner(v[2], -v[4] / 2), box.y1 = yolo_corner(v[2], v[4] / 2);
     return;
   }
   box.x0 = box.x1 = v[1];

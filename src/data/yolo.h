@@ -44,6 +44,12 @@ std::optional<YoloPictures> read_yolo_list(const std::filesystem::path& list,
 // train2017 counts as train and valid as val. Key "" = images/ itself, which has no splits. Empty = another layout.
 std::map<std::string, std::vector<std::filesystem::path>> yolo_splits(const std::filesystem::path& folder);
 
+// A corner from centre and side: what is rounding away from the border is the border.
+inline double yolo_corner(double center, double half_side) {
+  const double share = center + half_side;
+  return share > -1e-9 && share < 1e-9 ? 0 : share;
+}
+
 // Are there pictures in the folder or below?
 bool has_pictures(const std::filesystem::path& folder);
 
