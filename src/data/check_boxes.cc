@@ -45,7 +45,12 @@ class BoxChecker {
   void defect(const StatedBox& box, const char* reason, std::string detail, bool repaired = false, bool kept = false) {
     std::string where = fmt::format("{}:{}", picture_.file, box.line);
     if (box.id) where += fmt::format(": annotation {}", *box.id);
-    sink_.add({reason, std::move(where), std::move(detail), false, repaired, kept});
+    Defect found{reason, std::move(where), std::move(detail), false, repaired, kept};
+    if (!box.unreadable) {
+      found.picture = picture_.image;
+      found.box_image = as_written(box);
+    }
+    sink_.add(std::move(found));
   }
 
   void to_pixels(StatedBox& box) const {
@@ -115,6 +120,12 @@ class BoxChecker {
     if (clipped(box).box.area() > 0) return true;
     defect(box, "zero-area box", fmt::format("{} has no area in the picture", written(box)));
     return false;
+  }
+
+  Box as_written(const StatedBox& box) const {
+    const double first = picture_.voc_corners ? 1 : 0;
+    const auto limit = [](double value) { return static_cast<float>(std::clamp(value, -1e6, 1e6)); };
+    return {limit(box.x0 - first), limit(box.y0 - first), limit(box.x1), limit(box.y1)};
   }
 
   Annotation clipped(const StatedBox& box) const {

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct Defect {
   bool image = false;     // the picture is concerned, not just one box
   bool repaired = false;  // mended: the box was kept, or was the copy that de-duplication removes
   bool kept = false;      // suspicious only: the box was kept as it is
+  std::filesystem::path picture = {};     // of a box: where it is to be seen
+  std::optional<Box> box_image = std::nullopt;
 };
 
 struct DefectReport {

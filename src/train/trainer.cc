@@ -19,7 +19,7 @@
 #include "engine/torch_network.h"
 #include "train/adam.h"
 #include "train/checkpoint.h"
-#include "train/pictures.h"
+#include "data/batch_pictures.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
 #include "train/setup.h"

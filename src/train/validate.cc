@@ -11,7 +11,7 @@
 #include "engine/plan.h"
 #include "eval/evaluate.h"
 #include "train/loss.h"
-#include "train/pictures.h"
+#include "data/batch_pictures.h"
 #include "train/step.h"
 
 namespace yolov3 {
