@@ -4,11 +4,27 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace yolov3 {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// A picture that is in two splits is suspected once.
+void keep_first_of_each_file(std::vector<PictureRef>& refs, std::vector<const Example*>& examples,
+                             std::vector<const PictureLook*>& looks) {
+  std::set<std::string> seen;
+  size_t kept = 0;
+  for (size_t i = 0; i < refs.size(); ++i) {
+    if (!seen.insert(examples[i]->image.lexically_normal().string()).second) continue;
+    refs[kept] = refs[i], examples[kept] = examples[i], looks[kept] = looks[i];
+    ++kept;
+  }
+  refs.resize(kept);
+  examples.resize(kept);
+  looks.resize(kept);
+}
 
 // Looks at the pictures of all splits together: what is rare, and what is a copy, shows only there.
 void look_for_more(DataFindings& findings, const FindOptions& options) {
@@ -35,6 +51,7 @@ void look_for_more(DataFindings& findings, const FindOptions& options) {
                    [](const Copies& a, const Copies& b) { return a.leaks > b.leaks; });
   size_t classes = 0;
   for (const LoadedSplit& one : findings.splits) classes = std::max(classes, one.dataset.names.size());
+  keep_first_of_each_file(refs, examples, all);
   for (const Suspect& one : find_suspects(examples, all, classes, static_cast<size_t>(options.suspects))) {
     findings.suspects.push_back({refs[one.picture], one});
   }
@@ -57,9 +74,9 @@ std::string copies_text(const DataFindings& findings, size_t max_listed) {
     for (const PictureRef& ref : copies.pictures) names.push_back(name_of(findings, ref));
     text += fmt::format("  {}: {}\n", copies.identical ? "identical" : "nearly identical", fmt::join(names, ", "));
   }
-  if (listed > 0) text = fmt::format("{} pictures stand in more than one split:\n", listed) + text;
+  if (listed > 0) text = fmt::format("in more than one split, which flatters the validation: {}\n", listed) + text;
   if (listed > max_listed) text += fmt::format("  ... and {} more\n", listed - max_listed);
-  if (inside > 0) text += fmt::format("{} pictures stand more than once, or nearly so, in one split\n", inside);
+  if (inside > 0) text += fmt::format("more than once in one split, alike or nearly so: {}\n", inside);
   return text;
 }
 
@@ -90,10 +107,8 @@ Json stats_json(const DatasetStats& stats) {
   json["difficult"] = stats.difficult;
   json["classes"] = Json::array();
   for (const ClassStats& one : stats.classes) {
-    json["classes"].push_back({{"class", one.name},
-                               {"objects", one.objects},
-                               {"pictures", one.pictures},
-                               {"median_px", one.median_px}});
+    json["classes"].push_back(
+        {{"class", one.name}, {"objects", one.objects}, {"pictures", one.pictures}, {"median_px", one.median_px}});
   }
   json["boxes_under_px"] = Json::object();
   for (size_t i = 0; i < DatasetStats::kLimitsPx.size(); ++i) {

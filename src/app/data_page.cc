@@ -135,9 +135,9 @@ std::string defects_part(const LoadedSplit& split) {
     example.image = defect.picture;
     const Annotation object{*defect.box_image, 0, false, false, 0};
     const auto show = [&](const Image& image) { return cut_out(image, object, {defect.reason}); };
-    html += figure(try_picture(example, defect.reason, show),
-                   fmt::format("<b>{}</b><br>{}<br>{}", escaped(defect.reason), escaped(defect.where),
-                               escaped(defect.detail)));
+    html += figure(
+        try_picture(example, defect.reason, show),
+        fmt::format("<b>{}</b><br>{}<br>{}", escaped(defect.reason), escaped(defect.where), escaped(defect.detail)));
   }
   html += "</div>\n<div class=scroll><table>\n";
   for (size_t i = 0; i < std::min(kListed, split.report.defects.size()); ++i) {
@@ -173,9 +173,10 @@ std::string suspects_part(const DataFindings& findings) {
 
 std::string copies_part(const DataFindings& findings) {
   if (findings.copies.empty()) return "";
-  std::string html = fmt::format("<h2>Copies</h2><p>{} pictures stand in more than one split, {} more than once in "
-                                 "one, alike or nearly so.</p>\n",
-                                 findings.leaks(), static_cast<int64_t>(findings.copies.size()) - findings.leaks());
+  std::string html = fmt::format(
+      "<h2>Copies</h2><p>Alike or nearly so: {} in more than one split, which flatters the "
+      "validation; {} in one split.</p>\n",
+      findings.leaks(), static_cast<int64_t>(findings.copies.size()) - findings.leaks());
   for (size_t i = 0; i < std::min(kCopies, findings.copies.size()); ++i) {
     const Copies& copies = findings.copies[i];
     html += fmt::format("<p class={}>{}</p><div class=cards>\n", copies.leaks ? "bad" : "ok",

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "app/model_data.h"
 #include "app/options.h"
 #include "data/source.h"
 
@@ -19,10 +20,6 @@ int run_data_synth(const std::vector<std::string>& arguments);
 
 // --data, --names, --images, --threads, --seed; and --bad-data where `bad_data` is not null.
 void add_data_options(Options& options, DataOptions& data, std::string* bad_data);
-
-constexpr const char* kDataHelp =
-    "a data.yaml, a Darknet .data, a VOC folder, a COCO instances.json, a folder or list with YOLO txt labels, "
-    "annotation lines (.txt) or synthetic[:N]";
 
 // One split as it loads. A split that is there and cannot be loaded is a finding, not the end.
 struct LoadedSplit {

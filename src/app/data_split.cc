@@ -122,7 +122,8 @@ int run_data_preview(const std::vector<std::string>& arguments) {
   fs::path out = "preview";
   ImageSize imgsz{416, 416};
   int batches = 4;
-  Options options("data preview", "pictures of the batches as the trainer sees them: augmented, letterboxed, with boxes");
+  Options options("data preview",
+                  "pictures of the batches as the trainer sees them: augmented, letterboxed, with boxes");
   options.example("yolov3 data preview --data data.yaml --out preview", "preview/batch0.jpg to batch3.jpg");
   add_data_options(options, data, &bad_data);
   options.add("split", &split, "which part").choices({"train", "val", "test"});

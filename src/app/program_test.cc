@@ -114,6 +114,10 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"calibrate", "--help"},
                                                {"data", "check", "--help"},
                                                {"data", "synth", "--help"},
+                                               {"data", "stats", "--help"},
+                                               {"data", "convert", "--help"},
+                                               {"data", "split", "--help"},
+                                               {"data", "preview", "--help"},
                                                {"bench", "--help"},
                                                {"info", "--help"}}) {
     const Ran ran = run(words);

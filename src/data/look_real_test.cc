@@ -47,17 +47,18 @@ TEST(LookReal, SlowBccdsSwappedLabelsAreAmongTheFirst20Suspects) {
   std::set<std::string> found;
   for (const Suspect& one : find_suspects(looked.pictures, looked.all, 3, 20)) {
     const Example& picture = *looked.pictures[one.picture];
-    const Annotation& object = picture.objects[one.object];
     found.insert(picture.image.stem().string());
-    std::printf("%s class %d likely %d  %.2f %.2f  %.0fx%.0f\n", picture.image.stem().c_str(), object.class_id, one.likely_class, one.distance, one.likely_distance, static_cast<double>(object.box.width()), static_cast<double>(object.box.height()));
   }
   for (const char* stem : {"BloodImage_00113", "BloodImage_00133", "BloodImage_00135"}) {
     EXPECT_TRUE(found.contains(stem)) << stem;
   }
-  for (const SimilarGroup& group : find_similar(looked.all, 0)) {
-    for (size_t i : group.pictures) std::printf("%s ", looked.pictures[i]->image.stem().c_str());
-    std::printf(" %d\n", group.identical);
-  }
+  // Two pictures of one field: 37 is in val, 38 in train.
+  const std::vector<SimilarGroup> groups = find_similar(looked.all, 0);
+  ASSERT_EQ(groups.size(), 1u);
+  std::set<std::string> alike;
+  for (const size_t i : groups[0].pictures) alike.insert(looked.pictures[i]->image.stem().string());
+  EXPECT_EQ(alike, (std::set<std::string>{"BloodImage_00037", "BloodImage_00038"}));
+  EXPECT_FALSE(groups[0].identical);
 }
 
 }  // namespace

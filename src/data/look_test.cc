@@ -52,7 +52,7 @@ TEST(Similar, CopiesAreFoundWhateverTheirSizeCompressionAndBrightness) {
     dataset.examples.push_back({folder / name, {}, 0, {}, 0, 0, name});
   };
   const Image first = load_example(dataset.examples[0]).image;
-  add("again.jpg", first);                                                                     // 40
+  add("again.jpg", first);                                                                      // 40
   add("small.png", apply_letterbox(first, make_stretch(first.width, first.height, 200, 150)));  // 41
   add("bright.png", blended(first, 0.9, 30));                                                   // 42
   const Image other = load_example(dataset.examples[7]).image;

@@ -22,13 +22,13 @@ enum class BadDataPolicy {
 BadDataPolicy parse_bad_data_policy(const std::string& text);
 
 struct Defect {
-  std::string reason;     // a short fixed text to count by: "missing image", "box outside image", ...
-  std::string where;      // file:line
-  std::string detail;     // what was expected and found
-  bool image = false;     // the picture is concerned, not just one box
-  bool repaired = false;  // mended: the box was kept, or was the copy that de-duplication removes
-  bool kept = false;      // suspicious only: the box was kept as it is
-  std::filesystem::path picture = {};     // of a box: where it is to be seen
+  std::string reason;                  // a short fixed text to count by: "missing image", "box outside image", ...
+  std::string where;                   // file:line
+  std::string detail;                  // what was expected and found
+  bool image = false;                  // the picture is concerned, not just one box
+  bool repaired = false;               // mended: the box was kept, or was the copy that de-duplication removes
+  bool kept = false;                   // suspicious only: the box was kept as it is
+  std::filesystem::path picture = {};  // of a box: where it is to be seen
   std::optional<Box> box_image = std::nullopt;
 };
 

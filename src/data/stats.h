@@ -23,8 +23,8 @@ struct DatasetStats {
   // Boxes under 8, 16, 32, 64, 128, 256 px, and all.
   static constexpr std::array<int, 6> kLimitsPx = {8, 16, 32, 64, 128, 256};
   std::array<int64_t, 7> under{};
-  std::array<double, 5> size_px{};  // smallest, quartiles, largest
-  int64_t most_objects = 0;         // in one picture
+  std::array<double, 5> size_px{};                                                     // smallest, quartiles, largest
+  int64_t most_objects = 0;                                                            // in one picture
   int smallest_width = 0, smallest_height = 0, largest_width = 0, largest_height = 0;  // by area
 };
 

@@ -130,16 +130,15 @@ std::vector<PlannedSplit> plan_splits(DataFormat format, const std::map<std::str
 
 void write_pictures(const fs::path& folder, const PlannedSplit& split, const WriteOptions& options) {
   make_directories(folder);
-  parallel_each(static_cast<int64_t>(split.pictures.size()), options.threads, "writing " + split.split,
-                [&](int64_t i) {
-                  const PlannedPicture& picture = split.pictures[static_cast<size_t>(i)];
-                  const fs::path path = folder / picture.name;
-                  if (picture.example->synthetic) {
-                    save_image(path, draw_synthetic(*picture.example->synthetic, nullptr), options.jpeg_quality);
-                  } else {
-                    put(path, read_file(picture.example->image, kMaxImageBytes));
-                  }
-                });
+  parallel_each(static_cast<int64_t>(split.pictures.size()), options.threads, "writing " + split.split, [&](int64_t i) {
+    const PlannedPicture& picture = split.pictures[static_cast<size_t>(i)];
+    const fs::path path = folder / picture.name;
+    if (picture.example->synthetic) {
+      save_image(path, draw_synthetic(*picture.example->synthetic, nullptr), options.jpeg_quality);
+    } else {
+      put(path, read_file(picture.example->image, kMaxImageBytes));
+    }
+  });
 }
 
 void check_splits(const fs::path& folder, DataFormat format, const std::map<std::string, Dataset>& splits) {

@@ -102,8 +102,9 @@ std::string yolo_box(const Box& box, int width, int height) {
       r[i] = *parse_number(number);
       text += " " + number;
     }
-    const Box back{static_cast<float>(yolo_corner(r[0], -r[2] / 2) * w), static_cast<float>(yolo_corner(r[1], -r[3] / 2) * h),
-                   static_cast<float>(yolo_corner(r[0], r[2] / 2) * w), static_cast<float>(yolo_corner(r[1], r[3] / 2) * h)};
+    const Box back{
+        static_cast<float>(yolo_corner(r[0], -r[2] / 2) * w), static_cast<float>(yolo_corner(r[1], -r[3] / 2) * h),
+        static_cast<float>(yolo_corner(r[0], r[2] / 2) * w), static_cast<float>(yolo_corner(r[1], r[3] / 2) * h)};
     if (back == box) break;
   }
   return text;
@@ -189,8 +190,8 @@ Texts coco_texts(const PlannedSplit& split, std::vector<Loss>&) {
     }
   }
   for (size_t k = 0; k < dataset.names.size(); ++k) {
-    categories.push_back(fmt::format("{{\"id\":{},\"name\":{}}}", category_of(dataset, static_cast<int>(k)),
-                                     quoted(dataset.names[k])));
+    categories.push_back(
+        fmt::format("{{\"id\":{},\"name\":{}}}", category_of(dataset, static_cast<int>(k)), quoted(dataset.names[k])));
   }
   return {{"annotations/instances_" + split.split + ".json",
            fmt::format("{{\"images\":{},\n\"annotations\":{},\n\"categories\":{}}}\n", joined(images),

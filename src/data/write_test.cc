@@ -28,14 +28,16 @@ TEST(Write, SyntheticDataReadsBackEqual) {
     }
   }
   EXPECT_EQ(read_class_names(folder / "out/names.txt"), sets.at("train").names);
-  EXPECT_TRUE(contains(error_of([&] { write_dataset(folder / "out", DataFormat::lines, sets); }), "expected a new or empty folder"));
+  EXPECT_TRUE(contains(error_of([&] { write_dataset(folder / "out", DataFormat::lines, sets); }),
+                       "expected a new or empty folder"));
 }
 
 TEST(Write, TouchesNoFolderThatHoldsSomething) {
   const TestFolder folder;
   const std::map<std::string, Dataset> sets = {{"train", synthetic_dataset(4, "train", 1)}};
   folder.write("out/names.txt", "mine\n");
-  EXPECT_TRUE(contains(error_of([&] { write_dataset(folder / "out", DataFormat::lines, sets); }), "expected a new or empty folder"));
+  EXPECT_TRUE(contains(error_of([&] { write_dataset(folder / "out", DataFormat::lines, sets); }),
+                       "expected a new or empty folder"));
   EXPECT_EQ(read_file(folder / "out/names.txt"), "mine\n");
   EXPECT_EQ(list_files(folder / "out").size(), 1u);
   make_directories(folder / "empty");
@@ -159,8 +161,7 @@ TEST(Write, YoloAndLinesReadBackTheSameFloats) {
     const TestFolder folder;
     const Dataset want = awkward(folder);
     const Written got = write_and_read(folder, format, {{"train", want}});
-    EXPECT_EQ(got.lost,
-              (Counts{{"crowd region", 1}, {"\"difficult\"", 1}, {"ids of images and categories", 1}}));
+    EXPECT_EQ(got.lost, (Counts{{"crowd region", 1}, {"\"difficult\"", 1}, {"ids of images and categories", 1}}));
     EXPECT_EQ(got.read.names, want.names);
     ASSERT_EQ(got.read.examples.size(), 2u);
     EXPECT_EQ(got.read.examples[0].objects, without(want.examples[0].objects, false, true)) << to_string(format);
