@@ -16,6 +16,22 @@ namespace {
 
 constexpr size_t kListed = 20;
 
+void report(const std::vector<LoadedSplit>& loaded, const std::map<std::string, Dataset>& splits,
+            const std::vector<Loss>& losses, const std::filesystem::path& out) {
+  int64_t pictures = 0, objects = 0;
+  for (const auto& [name, dataset] : splits) {
+    pictures += static_cast<int64_t>(dataset.examples.size());
+    for (const Example& example : dataset.examples) objects += static_cast<int64_t>(example.objects.size());
+  }
+  objects -= std::count_if(losses.begin(), losses.end(), [](const Loss& loss) { return loss.gone; });
+  std::string text = findings_of(loaded, kListed);
+  if (!losses.empty()) text += "not said by the new files:\n" + describe(losses, kListed);
+  if (!text.empty()) {
+    log_line(fit_for_terminal(text) + fmt::format("all of it: {}", (out / "not-converted.txt").string()));
+  }
+  log_info("{} pictures, {} objects", pictures, objects);
+}
+
 }  // namespace
 
 int run_data_convert(const std::vector<std::string>& arguments) {
@@ -46,18 +62,7 @@ int run_data_convert(const std::vector<std::string>& arguments) {
   write.notes = findings_of(loaded, std::numeric_limits<size_t>::max());
   const DataFormat format = parse_data_format(to);
   const std::vector<Loss> losses = write_dataset(out, format, splits, write);
-  int64_t pictures = 0, objects = 0;
-  for (const auto& [name, dataset] : splits) {
-    pictures += static_cast<int64_t>(dataset.examples.size());
-    for (const Example& example : dataset.examples) objects += static_cast<int64_t>(example.objects.size());
-  }
-  objects -= std::count_if(losses.begin(), losses.end(), [](const Loss& loss) { return loss.gone; });
-  std::string text = findings_of(loaded, kListed);
-  if (!losses.empty()) text += "not said by the new files:\n" + describe(losses, kListed);
-  if (!text.empty()) {
-    log_line(fit_for_terminal(text) + fmt::format("all of it: {}", (out / "not-converted.txt").string()));
-  }
-  log_info("{} pictures, {} objects", pictures, objects);
+  report(loaded, splits, losses, out);
   print(written_data(out, format).string() + "\n");
   return 0;
 }

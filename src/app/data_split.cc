@@ -78,6 +78,20 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
   return splits;
 }
 
+void write_batches(const Dataset& dataset, const LoaderOptions& loader, int batches, const fs::path& out) {
+  Loader batches_of(dataset, loader);
+  batches_of.start_epoch(0);
+  make_directories(out);
+  for (int b = 0; b < batches; ++b) {
+    const std::optional<Batch> batch = batches_of.next();
+    if (!batch) break;
+    const fs::path path = out / fmt::format("batch{}.jpg", b);
+    check(!fs::exists(path), "{}: is there already; choose another --out", path.string());
+    save_batch_picture(path, *batch, dataset.names);
+    print(path.string() + "\n");
+  }
+}
+
 }  // namespace
 
 int run_data_split(const std::vector<std::string>& arguments) {
@@ -148,17 +162,7 @@ int run_data_preview(const std::vector<std::string>& arguments) {
   loader.height = imgsz.height;
   loader.shuffle = true;
   loader.seed = data.seed;
-  Loader batches_of(dataset, loader);
-  batches_of.start_epoch(0);
-  make_directories(out);
-  for (int b = 0; b < batches; ++b) {
-    const std::optional<Batch> batch = batches_of.next();
-    if (!batch) break;
-    const fs::path path = out / fmt::format("batch{}.jpg", b);
-    check(!fs::exists(path), "{}: is there already; choose another --out", path.string());
-    save_batch_picture(path, *batch, dataset.names);
-    print(path.string() + "\n");
-  }
+  write_batches(dataset, loader, batches, out);
   return 0;
 }
 

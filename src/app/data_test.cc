@@ -58,7 +58,16 @@ class DataProgram : public ::testing::Test {
     save_image(folder_ / name, draw_synthetic({7, index}, nullptr));
   }
 
-  // Pictures p0 to p9 in train, of which p3 is also in val as another file; one box a picture, one box of no area.
+  // Two pictures and one that is cut short.
+  void make_pictures() const {
+    make_directories(folder_ / "pictures");
+    save_image(folder_ / "pictures/a.jpg", Image(100, 60, 90));
+    save_image(folder_ / "pictures/b.png", Image(64, 64, 200));
+    const std::string whole = read_file(folder_ / "pictures/a.jpg");
+    write_file(folder_ / "pictures/broken.jpg", whole.substr(0, whole.size() / 2));
+  }
+
+  // Pictures p0 to p23 in train, of which p3 is also in val as another file; one box a picture, one box of no area.
   std::string yolo_set() const {
     for (int i = 0; i < 24; ++i) {
       const std::string stem = "p" + std::to_string(i);
@@ -171,6 +180,44 @@ TEST_F(DataProgram, StatsAndPreview) {
   EXPECT_EQ(preview.code, 0) << preview.err;
   EXPECT_EQ(list_files(path("pv")).size(), 2u);
   EXPECT_EQ(run({"data", "preview", "--data", yaml, "--out", path("pv")}).code, 1) << "nothing is overwritten";
+}
+
+TEST_F(DataProgram, CheckFindsDefects) {
+  make_pictures();
+  write_file(path("names.txt"), "dog\ntraffic light\n");
+  write_file(path("list.txt"),
+             "pictures/a.jpg 1,2,30,40,0 50,50,40,60,1\npictures/b.png\npictures/broken.jpg 1,1,9,9,0\nnone.jpg\n");
+  const Ran ran = run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--split", "train"});
+  EXPECT_EQ(ran.code, 3) << ran.err;
+  EXPECT_NE(ran.out.find("missing image"), std::string::npos) << ran.out << ran.err;
+}
+
+TEST_F(DataProgram, CheckReportsASplitThatCannotBeRead) {
+  make_pictures();
+  write_file(path("train.txt"), "pictures/a.jpg 1,2,30,40,0\n");
+  write_file(path("data.yaml"), "train: train.txt\nval: val.txt\nnames: [dog, cat]\n");
+  for (const std::string& broken : {std::string("a\0b", 3), std::string()}) {
+    write_file(path("val.txt"), broken);
+    for (const char* split : {"all", "val"}) {
+      const Ran ran = run({"data", "check", "--data", path("data.yaml"), "--split", split, "--json", "-"});
+      EXPECT_EQ(ran.code, 3) << ran.err;
+      const json found = json::parse(ran.out);
+      const json& val = found.back();
+      EXPECT_EQ(val["split"], "val");
+      EXPECT_NE(val["error"].dump().find("val.txt"), std::string::npos) << ran.out;
+      EXPECT_EQ(found.size(), std::string(split) == "all" ? 2u : 1u) << "there is no test split";
+    }
+  }
+  EXPECT_EQ(run({"data", "check", "--data", path("data.yaml"), "--split", "test"}).code, 1) << "no such split";
+}
+
+TEST_F(DataProgram, CheckCountsDataWithoutSplitsOnce) {
+  make_pictures();
+  write_file(path("names.txt"), "dog\n");
+  write_file(path("list.txt"), "pictures/a.jpg 1,2,30,40,0\n");
+  const Ran ran = run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--json", "-"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(json::parse(ran.out).size(), 1u) << ran.out;
 }
 
 TEST(DataPage, Base64IsThatOfRfc4648) {
