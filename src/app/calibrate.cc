@@ -30,10 +30,7 @@ struct CalibrateCommand {
 
 void add_data_options(Options& options, CalibrateCommand& c) {
   options.group("Data");
-  options
-      .add("data", &c.data.data,
-           "a data.yaml, a VOC folder, an annotation-lines .txt or synthetic[:N], with the model's classes")
-      .placeholder("D");
+  options.add("data", &c.data.data, kDataHelp + std::string("; with the model's classes")).placeholder("D");
   options.add("images", &c.calibrate.images, "pictures of the train split to take the scales from").range(1, 1e6);
   options.add("seed", &c.calibrate.seed, "which pictures; of synthetic data too");
   options.add("split", &c.split, "what the two networks are judged on").choices({"train", "val", "test"});

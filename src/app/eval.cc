@@ -32,13 +32,12 @@ void add_options(Options& options, EvalCommand& c) {
   options.example("yolov3 eval --data instances.json --detections results.json",
                   "judges the COCO results of any detector");
   options.group("Data");
-  options
-      .add("data", &c.data.data,
-           "a data.yaml, a VOC folder, an annotation-lines .txt or synthetic[:N]; with --detections a COCO "
-           "instances.json")
+  options.add("data", &c.data.data, kDataHelp + std::string("; with --detections a COCO instances.json"))
       .placeholder("D");
   options.add("split", &c.split, "of the data set").choices({"train", "val", "test"});
   options.add("names", &c.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
+  options.add("images", &c.data.images, "the pictures of COCO files; empty = looked for around the file")
+      .placeholder("DIR");
   options
       .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
       .choices({"skip", "repair", "error"});

@@ -8,6 +8,10 @@
 
 namespace yolov3 {
 
+constexpr const char* kDataHelp =
+    "a data.yaml, a Darknet .data, a VOC folder, a COCO instances.json, a folder or list with YOLO txt labels, "
+    "annotation lines (.txt) or synthetic[:N]";
+
 // load_dataset() that lists the defects on stderr, also when it throws.
 Dataset load_split(const DataOptions& options, const std::string& split);
 

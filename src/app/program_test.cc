@@ -114,6 +114,10 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"calibrate", "--help"},
                                                {"data", "check", "--help"},
                                                {"data", "synth", "--help"},
+                                               {"data", "stats", "--help"},
+                                               {"data", "convert", "--help"},
+                                               {"data", "split", "--help"},
+                                               {"data", "preview", "--help"},
                                                {"bench", "--help"},
                                                {"info", "--help"}}) {
     const Ran ran = run(words);
@@ -208,44 +212,6 @@ TEST_F(Program, SynthWritesADataSetThatChecksAndEvaluates) {
   EXPECT_EQ(again.code, 1) << "nothing is overwritten";
   // Two classes against ten.
   EXPECT_EQ(run({"eval", "--weights", make_model(), "--data", yaml, "--engine", "reference"}).code, 2);
-}
-
-TEST_F(Program, DataCheckFindsDefects) {
-  make_pictures();
-  write_file(path("names.txt"), "dog\ntraffic light\n");
-  write_file(path("list.txt"),
-             "pictures/a.jpg 1,2,30,40,0 50,50,40,60,1\npictures/b.png\npictures/broken.jpg 1,1,9,9,0\nnone.jpg\n");
-  const Ran ran = run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--split", "train"});
-  EXPECT_EQ(ran.code, 3) << ran.err;
-  EXPECT_NE(ran.out.find("missing image"), std::string::npos) << ran.out << ran.err;
-}
-
-TEST_F(Program, DataCheckReportsASplitThatCannotBeRead) {
-  make_pictures();
-  write_file(path("train.txt"), "pictures/a.jpg 1,2,30,40,0\n");
-  write_file(path("data.yaml"), "train: train.txt\nval: val.txt\nnames: [dog, cat]\n");
-  for (const std::string& broken : {std::string("a\0b", 3), std::string()}) {
-    write_file(path("val.txt"), broken);
-    for (const char* split : {"all", "val"}) {
-      const Ran ran = run({"data", "check", "--data", path("data.yaml"), "--split", split, "--json", "-"});
-      EXPECT_EQ(ran.code, 3) << ran.err;
-      const nlohmann::json json = nlohmann::json::parse(ran.out);
-      const nlohmann::json& val = json.back();
-      EXPECT_EQ(val["split"], "val");
-      EXPECT_NE(val["error"].dump().find("val.txt"), std::string::npos) << ran.out;
-      EXPECT_EQ(json.size(), std::string(split) == "all" ? 2u : 1u) << "there is no test split";
-    }
-  }
-  EXPECT_EQ(run({"data", "check", "--data", path("data.yaml"), "--split", "test"}).code, 1) << "no such split";
-}
-
-TEST_F(Program, DataCheckCountsDataWithoutSplitsOnce) {
-  make_pictures();
-  write_file(path("names.txt"), "dog\n");
-  write_file(path("list.txt"), "pictures/a.jpg 1,2,30,40,0\n");
-  const Ran ran = run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--json", "-"});
-  EXPECT_EQ(ran.code, 0) << ran.err;
-  EXPECT_EQ(nlohmann::json::parse(ran.out).size(), 1u) << ran.out;
 }
 
 TEST_F(Program, EvalJudgesTheModelAndWritesJson) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "app/model_data.h"
 #include "app/options.h"
 #include "app/program.h"
 #include "base/error.h"
@@ -21,11 +22,10 @@ struct TrainCommand {
 void add_input_options(Options& options, TrainCommand& c) {
   TrainOptions& t = c.train;
   options.group("What to train on");
-  options
-      .add("data", &t.data.data,
-           "a data.yaml, a VOC folder, an annotation-lines .txt, or synthetic[:N] (built-in pictures)")
-      .placeholder("D");
+  options.add("data", &t.data.data, kDataHelp).placeholder("D");
   options.add("names", &t.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
+  options.add("images", &t.data.images, "the pictures of COCO files; empty = looked for around the file")
+      .placeholder("DIR");
   options
       .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
       .choices({"skip", "repair", "error"});

@@ -15,8 +15,6 @@ namespace {
 constexpr double kMaxLeftOut = 0.05;
 constexpr size_t kMaxDefects = 1'000'000;  // a file of nothing but defects must not fill the memory
 
-std::string written(const StatedBox& box) { return fmt::format("{},{},{},{}", box.x0, box.y0, box.x1, box.y1); }
-
 // The checks of one picture, sharing what each of them needs.
 class BoxChecker {
  public:
@@ -25,10 +23,13 @@ class BoxChecker {
       : picture_(picture), width_(width), height_(height), names_(names), sink_(sink) {}
 
   void take(StatedBox box) {
+    if (picture_.relative) to_pixels(box);
     if (!readable(box) || !upright(box) || !inside(box)) return;
     const Annotation object = clipped(box);
     for (const Annotation& other : objects_) {
-      if (other.class_id != object.class_id || iou(other.box, object.box) <= kSameObjectIou) continue;
+      if (other.class_id != object.class_id || other.crowd != object.crowd ||
+          iou(other.box, object.box) <= kSameObjectIou)
+        continue;
       if (!keep_copy(box, object, other)) return;
       break;
     }
@@ -42,7 +43,26 @@ class BoxChecker {
   const std::string& name_of(const StatedBox& box) const { return names_[static_cast<size_t>(box.class_id)]; }
 
   void defect(const StatedBox& box, const char* reason, std::string detail, bool repaired = false, bool kept = false) {
-    sink_.add({reason, fmt::format("{}:{}", picture_.file, box.line), std::move(detail), false, repaired, kept});
+    std::string where = fmt::format("{}:{}", picture_.file, box.line);
+    if (box.id) where += fmt::format(": annotation {}", *box.id);
+    Defect found{reason, std::move(where), std::move(detail), false, repaired, kept};
+    if (!box.unreadable) {
+      found.picture = picture_.image;
+      found.box_image = as_written(box);
+    }
+    sink_.add(std::move(found));
+  }
+
+  void to_pixels(StatedBox& box) const {
+    box.x0 *= width_, box.x1 *= width_;
+    box.y0 *= height_, box.y1 *= height_;
+  }
+
+  // As the file has it: relative boxes are written as centre and size.
+  std::string written(const StatedBox& box) const {
+    if (!picture_.relative) return fmt::format("{},{},{},{}", box.x0, box.y0, box.x1, box.y1);
+    return fmt::format("{:.6g} {:.6g} {:.6g} {:.6g}", (box.x0 + box.x1) / 2 / width_, (box.y0 + box.y1) / 2 / height_,
+                       (box.x1 - box.x0) / width_, (box.y1 - box.y0) / height_);
   }
 
   // Whether a box that lies where `other` of its class does stays: identical ones never, others unless repairing.
@@ -97,9 +117,15 @@ class BoxChecker {
       return repairing();
     }
     // Two corners that are apart as written may still fall on the same float, or on the border when clipped.
-    if (clipped(box).area > 0) return true;
+    if (clipped(box).box.area() > 0) return true;
     defect(box, "zero-area box", fmt::format("{} has no area in the picture", written(box)));
     return false;
+  }
+
+  Box as_written(const StatedBox& box) const {
+    const double first = picture_.voc_corners ? 1 : 0;
+    const auto limit = [](double value) { return static_cast<float>(std::clamp(value, -1e6, 1e6)); };
+    return {limit(box.x0 - first), limit(box.y0 - first), limit(box.x1), limit(box.y1)};
   }
 
   Annotation clipped(const StatedBox& box) const {
@@ -110,7 +136,8 @@ class BoxChecker {
                   limit(box.y1, height_)};
     object.class_id = static_cast<int>(box.class_id);
     object.difficult = box.difficult;
-    object.area = object.box.area();
+    object.crowd = box.crowd;
+    object.area = box.area >= 0 ? static_cast<float>(box.area) : object.box.area();
     return object;
   }
 

@@ -12,7 +12,9 @@
 // Nearly the same place is an IoU over kSameObjectIou: people who mark an object twice do not hit the same pixels, but
 // two objects of a crowd can lie that close too, so only a repair that was asked for takes one away.
 // Up to kToleratedPx beyond a border is a matter of counting from 0 or from 1, not a defect: clipped silently.
-// Frame: box_image. VOC's corners are pixel numbers from 1, both inclusive: [xmin-1, ymin-1, xmax, ymax].
+// Crowd regions stand the same rules but are no copies of objects. A stated area is kept as it is.
+// Frame: box_image. VOC's corners are pixel numbers from 1, both inclusive: [xmin-1, ymin-1, xmax, ymax]. Relative
+// corners (YOLO txt) are shares of the sides.
 #pragma once
 
 #include <filesystem>
@@ -34,19 +36,25 @@ struct StatedBox {
   double x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // as written
   int64_t class_id = -1;
   bool difficult = false;
+  bool crowd = false;       // a region of many objects, never a copy of an object in it
   bool unreadable = false;  // `problem` says why; the numbers mean nothing
+  double area = -1;         // pixels^2 as stated; negative = not
   std::string problem;      // or: the class name that is unknown
   int64_t line = 0;
+  std::optional<int64_t> id;  // of the annotation, where the file numbers them
 };
 
 struct StatedPicture {
   std::filesystem::path image;
   std::vector<StatedBox> boxes;
-  bool voc_corners = false;      // 1-based, inclusive
-  int width = 0, height = 0;     // as stated; 0 = not
-  std::string file;              // that states it
-  int64_t line = 0;              // in it; 0 = the whole file
+  bool voc_corners = false;   // 1-based, inclusive
+  bool relative = false;      // corners are shares of the picture's sides
+  int width = 0, height = 0;  // as stated; 0 = not
+  std::string file;           // that states it
+  int64_t line = 0;           // in it; 0 = the whole file
+  std::optional<int64_t> image_id;
   std::optional<Defect> defect;  // the reader found that this picture cannot be used
+  std::optional<Defect> note;    // or that it looks odd and is kept
 
   std::string origin() const;  // "train.txt:12" or "Annotations/a.xml"
 };
@@ -65,7 +73,7 @@ class DefectSink {
   DefectReport& report_;
 };
 
-// The boxes of a picture of width x height that stand the rules, clipped to it, area = w*h.
+// The boxes of a picture of width x height that stand the rules, clipped to it; area = w*h where none is stated.
 std::vector<Annotation> check_boxes(const StatedPicture& picture, int width, int height,
                                     const std::vector<std::string>& names, DefectSink& sink);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,20 +19,22 @@ struct SyntheticPart {
 
 struct StatedSplit {
   std::vector<std::string> names;
+  std::vector<int64_t> category_ids;    // a class; empty = no source numbers them
   std::vector<StatedPicture> pictures;  // of all sources, in their order
   std::vector<SyntheticPart> synthetic;
+  std::vector<Defect> loose;              // of labels and annotations that have no picture
+  std::map<std::string, int64_t> unheld;  // what is written and not read, counted
 };
-
-constexpr int64_t kSyntheticPictures = 200;  // of "synthetic" without a number
 
 // A source is one of
 //   FOLDER, FOLDER:SPLIT            Pascal VOC; SPLIT = a name in ImageSets/Main other than the one asked for
 //   FOLDER/ImageSets/Main/X.txt     the same as FOLDER:X
-//   FILE.txt                        annotation lines
+//   FILE.json                       COCO instances
+//   FOLDER                          pictures with YOLO txt labels; images/SPLIT and SPLIT/images are its splits
+//   FILE.txt                        annotation lines, or a list of pictures with YOLO txt labels
 //   synthetic, synthetic:N          N training, max(1, N/5) validation and as many test pictures
-//   FILE.yaml                       splits of the above
-// Names come from --names, else data.yaml, else the VOC folders of all splits and the digits of synthetic data, sorted.
-// Errors: nothing there, a kind of source this version does not read, no such split, no names.
+//   FILE.yaml, FILE.data            splits of the above
+// Names: data_names.h. Errors: nothing there, no such split, no names.
 StatedSplit read_split(const DataOptions& options, const std::string& split);
 
 }  // namespace yolov3

@@ -1,8 +1,8 @@
 // data.yaml as Ultralytics has it: `path`, `train`, `val`, `test`, `names`, `nc`.
 //
-// `path` is relative to the file, the splits to `path`. A split is one data source or a list of them: annotation lines,
-// a VOC folder, synthetic:N (source.h). `names` is a list or a map {0: name}; without it the sources' own names are
-// taken. `nc`, when present, must agree with `names`.
+// `path` is relative to the file, the splits to `path`. A split is one data source or a list of them: any that stands
+// after --data but a yaml or .data (data_sources.h). `names` is a list or a map {0: name}; without it the sources' own
+// names are taken. `nc`, when present, must agree with `names`.
 // Errors: a key that is not known (with "did you mean"), a value of the wrong kind, file and line in front.
 #pragma once
 

@@ -25,7 +25,8 @@ struct Example {
   std::vector<Annotation> objects;  // box_image
   int64_t image_id = 0;             // the data set's own, or the position
   std::optional<SyntheticRef> synthetic;
-  std::string origin;  // "train.txt:12" or "Annotations/a.xml": for messages
+  int width = 0, height = 0;  // of the picture as it is shown; 0 = not looked at
+  std::string origin;         // "train.txt:12" or "Annotations/a.xml": for messages
 };
 
 struct Dataset {

@@ -6,6 +6,7 @@
 #include <exception>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -113,11 +114,30 @@ void warn_of_other_sizes(const std::vector<StatedPicture>& pictures, const std::
   }
 }
 
+// Labels and annotations without a picture count as seen: they are left out as much as a box of a picture.
+void add_loose(std::vector<Defect> loose, DefectSink& sink, DefectReport& report) {
+  for (Defect& defect : loose) {
+    if (!defect.kept) ++(defect.image ? report.images_seen : report.boxes_seen);
+    sink.add(std::move(defect));
+  }
+}
+
+// Ids of the data set's own as long as no two pictures share one: several sources may count from 1 each.
+void number_pictures(const std::vector<std::optional<int64_t>>& own, Dataset& dataset) {
+  std::unordered_set<int64_t> ids;
+  bool unique = true;
+  for (const std::optional<int64_t>& id : own) unique = unique && id && ids.insert(*id).second;
+  if (!unique && !ids.empty()) log_warning("image ids stand twice or not everywhere; pictures are numbered from 0");
+  for (size_t i = 0; i < dataset.examples.size(); ++i) {
+    dataset.examples[i].image_id = unique ? *own[i] : static_cast<int64_t>(i);
+  }
+}
+
 Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<std::string>& names,
-                       const DataOptions& options, DefectReport& report) {
+                       const DataOptions& options, DefectSink& sink, DefectReport& report) {
   find_unusable(pictures);
   const std::vector<Measured> measured = measure_all(pictures, options);
-  DefectSink sink(options.bad_data, report);
+  std::vector<std::optional<int64_t>> own_ids;
   Dataset dataset;
   dataset.names = names;
   for (size_t i = 0; i < pictures.size(); ++i) {
@@ -128,13 +148,17 @@ Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<st
       sink.add(std::move(*defect));
       continue;
     }
+    if (picture.note) sink.add(*picture.note);
     Example example;
     example.image = picture.image;
     example.objects = check_boxes(picture, measured[i].width, measured[i].height, names, sink);
-    example.image_id = static_cast<int64_t>(dataset.examples.size());
+    example.width = measured[i].width;
+    example.height = measured[i].height;
     example.origin = picture.origin();
+    own_ids.push_back(picture.image_id);
     dataset.examples.push_back(std::move(example));
   }
+  number_pictures(own_ids, dataset);
   warn_of_other_sizes(pictures, measured);
   return dataset;
 }
@@ -161,7 +185,11 @@ void append_synthetic(const StatedSplit& stated, Dataset& dataset, DefectReport&
 
 Dataset load_checked(const DataOptions& options, const std::string& split, DefectReport& report) {
   StatedSplit stated = read_split(options, split);
-  Dataset dataset = check_pictures(std::move(stated.pictures), stated.names, options, report);
+  report.unheld = stated.unheld;
+  DefectSink sink(options.bad_data, report);
+  add_loose(std::move(stated.loose), sink, report);
+  Dataset dataset = check_pictures(std::move(stated.pictures), stated.names, options, sink, report);
+  dataset.category_ids = std::move(stated.category_ids);
   append_synthetic(stated, dataset, report);
   check_limits(report, fmt::format("{} ({})", options.data, split));
   if (dataset.examples.empty()) {
@@ -175,6 +203,7 @@ void append(const DefectReport& from, DefectReport& to) {
   to.defects.insert(to.defects.end(), from.defects.begin(), from.defects.end());
   to.boxes_seen += from.boxes_seen;
   to.images_seen += from.images_seen;
+  for (const auto& [what, count] : from.unheld) to.unheld[what] += count;
 }
 
 }  // namespace

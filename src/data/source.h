@@ -1,10 +1,12 @@
 // From what the user wrote after --data to data sets, with every defect of the files found, counted and listed.
 //
-// Accepts: a data.yaml, a Pascal VOC folder, an annotation-lines .txt, "synthetic[:N]" (docs/formats.md).
+// Accepts: a data.yaml, a Darknet .data, a Pascal VOC folder, a COCO instances .json, a folder or list of pictures with
+// YOLO txt labels, an annotation-lines .txt, "synthetic[:N]" (docs/formats.md).
 #pragma once
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,23 +22,27 @@ enum class BadDataPolicy {
 BadDataPolicy parse_bad_data_policy(const std::string& text);
 
 struct Defect {
-  std::string reason;     // a short fixed text to count by: "missing image", "box outside image", ...
-  std::string where;      // file:line
-  std::string detail;     // what was expected and found
-  bool image = false;     // the picture is concerned, not just one box
-  bool repaired = false;  // mended: the box was kept, or was the copy that de-duplication removes
-  bool kept = false;      // suspicious only: the box was kept as it is
+  std::string reason;                  // a short fixed text to count by: "missing image", "box outside image", ...
+  std::string where;                   // file:line
+  std::string detail;                  // what was expected and found
+  bool image = false;                  // the picture is concerned, not just one box
+  bool repaired = false;               // mended: the box was kept, or was the copy that de-duplication removes
+  bool kept = false;                   // suspicious only: the box was kept as it is
+  std::filesystem::path picture = {};  // of a box: where it is to be seen
+  std::optional<Box> box_image = std::nullopt;
 };
 
 struct DefectReport {
   std::vector<Defect> defects;
   int64_t boxes_seen = 0, images_seen = 0;
+  std::map<std::string, int64_t> unheld;          // what the files say and a Dataset cannot hold ("outline"), counted
   std::map<std::string, int64_t> counts() const;  // by reason
 };
 
 struct DataOptions {
-  std::string data;             // as the user wrote it
-  std::filesystem::path names;  // --names: a file of class names; empty = what the data set says
+  std::string data;              // as the user wrote it
+  std::filesystem::path names;   // --names: a file of class names; empty = what the data set says
+  std::filesystem::path images;  // --images: the pictures of COCO files; empty = looked for around the file
   BadDataPolicy bad_data = BadDataPolicy::skip;
   bool verify_images = true;  // decode every picture once, in parallel, to find broken ones before training
   int threads = 0;            // for that; 0 = all

@@ -132,20 +132,38 @@ TEST(Source, ErrorsSayWhatToTry) {
   EXPECT_TRUE(contains(load_error(options_for(folder.write("i.json", "{}"))), "COCO"));
   EXPECT_TRUE(contains(load_error(options_for(folder.write("e.txt", ""), folder / "names.txt")), "found none"));
   make_directories(folder / "yolo/images");
-  EXPECT_TRUE(contains(load_error(options_for(folder / "yolo")), "YOLO-txt"));
+  EXPECT_TRUE(contains(load_error(options_for(folder / "yolo")), "YOLO txt labels"));
   make_directories(folder / "empty");
   EXPECT_TRUE(contains(load_error(options_for(folder / "empty")), "Annotations"));
   EXPECT_EQ(parse_bad_data_policy("repair"), BadDataPolicy::repair);
   EXPECT_TRUE(contains(error_of([] { parse_bad_data_policy("skp"); }), "did you mean skip"));
 }
 
-TEST(Source, AListOfPicturesWithYoloLabelsIsNotTakenAsBackground) {
+TEST(Source, AListOfPicturesWithoutLabelsIsBackground) {
   const TestFolder folder;
   folder.write("names.txt", "cat\n");
   folder.picture("images/a.png", 8, 8);
-  folder.write("labels/a.txt", "0 0.5 0.5 0.1 0.1\n");
   const fs::path list = folder.write("train.txt", "images/a.png\n");
-  EXPECT_TRUE(contains(load_error(options_for(list, folder / "names.txt")), "YOLO-txt labels are not read"));
+  DefectReport report;
+  EXPECT_TRUE(load_dataset(options_for(list, folder / "names.txt"), "train", report).examples.at(0).objects.empty());
+}
+
+TEST(Source, CocoAndYoloInsideADataYaml) {
+  const TestFolder folder;
+  for (const char* name : {"images/t/a.png", "images/v/b.png"}) folder.picture(name + std::string(), 40, 20);
+  folder.write("labels/t/a.txt", "0 0.5 0.5 0.5 0.5\n");
+  folder.write("v.json", R"({"images":[{"id":9,"file_name":"b.png"}],"categories":[{"id":8,"name":"dog"}],
+"annotations":[{"id":1,"image_id":9,"category_id":8,"bbox":[10,5,20,10]}]})");
+  const fs::path yaml = folder.write("d.yaml", "train: images/t\nval: [v.json]\nnames: [dog, cat]\n");
+  DefectReport report;
+  DataOptions options = options_for(yaml);
+  EXPECT_EQ(load_dataset(options, "train", report).examples.at(0).objects.at(0).box, (Box{10, 5, 30, 15}));
+  options.images = folder / "images/v";
+  const Dataset val = load_dataset(options, "val", report);
+  EXPECT_EQ(val.examples.at(0).objects.at(0).box, (Box{10, 5, 30, 15}));
+  EXPECT_EQ(val.examples.at(0).image_id, 9);
+  EXPECT_EQ(val.category_ids, (std::vector<int64_t>{8, 1}));
+  EXPECT_TRUE(report.defects.empty());
 }
 
 TEST(Source, SyntheticCounts) {
@@ -285,6 +303,46 @@ TEST(Source, BccdAsItsDescriptionSays) {
   EXPECT_EQ(report.images_seen, 364);
   EXPECT_EQ(report.boxes_seen, 4888);
   EXPECT_EQ(report.counts(), (Counts{{"zero-area box", 2}, {"doubled box", 8}})) << describe(report, 50);
+}
+
+// 128 pictures, 929 boxes in txt and 939 in JSON, of which 10 are crowds; labels 656 and 659 have no picture, pictures
+// 250 and 508 no label.
+TEST(Source, Coco128AsItsDescriptionSays) {
+  const fs::path folder = test::shared_folder() / "data/coco128";
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not there (set YOLOV3_SHARED)";
+  DefectReport txt, json;
+  const Dataset yolo = load_dataset(options_for(folder / "config.yaml"), "train", txt);
+  const Dataset coco = load_dataset(options_for(folder / "annotations/instances_train2017.json"), "train", json);
+  EXPECT_EQ(yolo.names, coco.names);
+  EXPECT_EQ(coco.category_ids.back(), 90);
+  EXPECT_EQ(yolo.examples.size(), 128u);
+  EXPECT_EQ(coco.examples.size(), 128u);
+  EXPECT_EQ(txt.boxes_seen, 929);
+  EXPECT_EQ(json.boxes_seen, 939);
+  int64_t crowds = 0;
+  for (const Example& example : coco.examples) {
+    for (const Annotation& object : example.objects) crowds += object.crowd;
+  }
+  EXPECT_EQ(crowds, 10);
+  EXPECT_EQ(txt.counts()["label without image"], 2) << describe(txt, 50);
+  EXPECT_EQ(txt.counts()["image without label"], 2);
+  std::string listed;
+  for (const Defect& defect : txt.defects) listed += defect.where + "\n";
+  for (const char* stem : {"000000000656.txt", "000000000659.txt", "000000000250.jpg", "000000000508.jpg"}) {
+    EXPECT_TRUE(contains(listed, stem));
+  }
+}
+
+TEST(Source, YoloMarkAsItsDescriptionSays) {
+  const fs::path file = test::shared_folder() / "data/yolo-mark/data/obj.data";
+  if (!fs::exists(file)) GTEST_SKIP() << file << " is not there (set YOLOV3_SHARED)";
+  DefectReport report;
+  const Dataset train = load_dataset(options_for(file), "train", report);
+  EXPECT_EQ(train.names, (std::vector<std::string>{"air", "bird"}));
+  EXPECT_EQ(train.examples.size(), 10u);
+  EXPECT_EQ(report.counts(), (Counts{{"missing image", 1}})) << describe(report, 50);
+  EXPECT_TRUE(contains(report.defects.at(0).detail, "air7.jpg"));
+  EXPECT_EQ(report.boxes_seen, 35);
 }
 
 }  // namespace

@@ -129,7 +129,10 @@ Dataset synthetic_dataset(uint64_t seed, const std::string& split, int64_t count
   parallel_each(count, 0, "", [&](int64_t i) {
     Example& example = dataset.examples[static_cast<size_t>(i)];
     example.synthetic = SyntheticRef{seed, part * kSplitStride + i};
-    example.objects = objects_of(plan_synthetic(*example.synthetic));
+    const SyntheticScene scene = plan_synthetic(*example.synthetic);
+    example.objects = objects_of(scene);
+    example.width = scene.width;
+    example.height = scene.height;
     example.image = fmt::format("synthetic/{}/{}/{:06}.png", seed, split, i);
     example.image_id = i;
     example.origin = example.image.string();

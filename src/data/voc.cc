@@ -53,6 +53,20 @@ class LineNumbers {
   std::vector<ptrdiff_t> ends_;
 };
 
+// Of an object's elements those that are read, or say nothing as tools write them by default.
+void count_unheld(const pugi::xml_node& object, Unheld& unheld) {
+  constexpr size_t kMaxKeys = 100;
+  static const std::set<std::string_view> kRead = {"name", "difficult", "bndbox"};
+  for (const pugi::xml_node& child : object.children()) {
+    if (child.type() != pugi::node_element || kRead.contains(child.name())) continue;
+    const std::string_view value = trim(child.child_value());
+    const bool has_parts = child.first_child().type() == pugi::node_element;
+    if (!has_parts && (value.empty() || value == "0" || value == "Unspecified")) continue;
+    const std::string key = "object " + shown(child.name(), 40);
+    if (unheld.size() < kMaxKeys || unheld.contains(key)) ++unheld[key];
+  }
+}
+
 StatedBox parse_object(const pugi::xml_node& object, const LineNumbers& lines, const ClassIds& ids) {
   StatedBox box;
   box.line = lines.at(object.offset_debug());
@@ -90,7 +104,7 @@ int stated_side(const pugi::xml_node& size, const char* name) {
   return side && *side >= 1 && *side <= kMaxSide ? static_cast<int>(*side) : 0;
 }
 
-StatedPicture parse_xml(std::string_view text, const std::string& file, const ClassIds& ids) {
+StatedPicture parse_xml(std::string_view text, const std::string& file, const ClassIds& ids, Unheld* unheld) {
   StatedPicture picture;
   picture.file = file;
   picture.voc_corners = true;
@@ -111,8 +125,10 @@ StatedPicture parse_xml(std::string_view text, const std::string& file, const Cl
   picture.image = std::string(trim(root.child_value("filename")));
   picture.width = stated_side(root.child("size"), "width");
   picture.height = stated_side(root.child("size"), "height");
-  for (const pugi::xml_node& object : root.children("object"))
+  for (const pugi::xml_node& object : root.children("object")) {
     picture.boxes.push_back(parse_object(object, lines, ids));
+    if (unheld) count_unheld(object, *unheld);
+  }
   return picture;
 }
 
@@ -182,7 +198,7 @@ std::vector<ListedStem> listed_stems(const fs::path& folder, const std::string& 
   return stems;
 }
 
-StatedPicture read_annotation(const fs::path& folder, const ListedStem& listed, const ClassIds& ids) {
+StatedPicture read_annotation(const fs::path& folder, const ListedStem& listed, const ClassIds& ids, Unheld* unheld) {
   const fs::path file = folder / "Annotations" / (listed.stem + ".xml");
   std::error_code reason;
   if (!fs::is_regular_file(file, reason)) {
@@ -193,7 +209,7 @@ StatedPicture read_annotation(const fs::path& folder, const ListedStem& listed, 
     return picture;
   }
   try {
-    return parse_xml(read_file(file, kMaxXmlBytes), file.string(), ids);
+    return parse_xml(read_file(file, kMaxXmlBytes), file.string(), ids, unheld);
   } catch (const Error& error) {  // too large, not readable
     StatedPicture picture;
     picture.file = file.string();
@@ -242,12 +258,13 @@ std::vector<std::string> voc_class_names(const fs::path& folder) {
   return {names.begin(), names.end()};
 }
 
-StatedPicture parse_voc_xml(std::string_view text, const std::string& file, const std::vector<std::string>& names) {
-  return parse_xml(text, file, class_ids(names));
+StatedPicture parse_voc_xml(std::string_view text, const std::string& file, const std::vector<std::string>& names,
+                            Unheld* unheld) {
+  return parse_xml(text, file, class_ids(names), unheld);
 }
 
 std::vector<StatedPicture> read_voc(const fs::path& folder, const std::string& split,
-                                    const std::vector<std::string>& names) {
+                                    const std::vector<std::string>& names, Unheld* unheld) {
   check(is_voc_folder(folder), "{}: expected a Pascal VOC folder with Annotations and JPEGImages", folder.string());
   const std::vector<std::string> splits = voc_splits(folder);
   check(splits.empty() || std::find(splits.begin(), splits.end(), split) != splits.end(),
@@ -256,7 +273,7 @@ std::vector<StatedPicture> read_voc(const fs::path& folder, const std::string& s
   const ClassIds ids = class_ids(names);
   std::vector<StatedPicture> pictures;
   for (const ListedStem& listed : listed_stems(folder, split)) {
-    StatedPicture picture = read_annotation(folder, listed, ids);
+    StatedPicture picture = read_annotation(folder, listed, ids, unheld);
     picture.image = images.find(listed.stem, picture.image);
     pictures.push_back(std::move(picture));
   }

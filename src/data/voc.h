@@ -9,6 +9,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,11 +27,15 @@ std::vector<std::string> voc_splits(const std::filesystem::path& folder);
 
 std::vector<std::string> voc_class_names(const std::filesystem::path& folder);
 
-// `names` give the class ids.
+// What objects say and a Dataset cannot hold, by key: "object truncated".
+using Unheld = std::map<std::string, int64_t>;
+
+// `names` give the class ids. `unheld`, if any, is added to.
 std::vector<StatedPicture> read_voc(const std::filesystem::path& folder, const std::string& split,
-                                    const std::vector<std::string>& names);
+                                    const std::vector<std::string>& names, Unheld* unheld = nullptr);
 
 // One annotation. `file` is for messages; `picture.image` is <filename> as written.
-StatedPicture parse_voc_xml(std::string_view text, const std::string& file, const std::vector<std::string>& names);
+StatedPicture parse_voc_xml(std::string_view text, const std::string& file, const std::vector<std::string>& names,
+                            Unheld* unheld = nullptr);
 
 }  // namespace yolov3

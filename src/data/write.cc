@@ -1,15 +1,23 @@
 #include "data/write.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "data/parallel_each.h"
 #include "data/synthetic.h"
+#include "data/text_guard.h"
+#include "data/write_formats.h"
+#include "image/load.h"
 #include "image/save.h"
 
 namespace fs = std::filesystem;
@@ -18,93 +26,214 @@ namespace yolov3 {
 namespace {
 
 constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;
+const std::vector<std::string> kFormats = {"lines", "voc", "coco", "yolo"};
 
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
+// A folder under construction beside its final place, removed unless it is finished.
+class Staging {
+ public:
+  explicit Staging(const fs::path& folder) {
+    std::error_code reason;
+    const bool is_there = fs::exists(folder, reason);
+    check(!is_there || (fs::is_directory(folder, reason) && fs::is_empty(folder, reason) && !reason),
+          "{}: expected a new or empty folder, this one holds something; choose another", folder.string());
+    place_ = is_there ? fs::canonical(folder) : fs::absolute(folder).lexically_normal();
+    if (!place_.has_filename()) place_ = place_.parent_path();
+    staging_ = place_.parent_path() / fmt::format(".yolov3-unfinished-{}-{}", ::getpid(), place_.filename().string());
+    make_directories(staging_);
   }
-  return out + "\"";
+  ~Staging() {
+    std::error_code ignored;
+    if (!staging_.empty()) fs::remove_all(staging_, ignored);
+  }
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  const fs::path& path() const { return staging_; }
+
+  void finish() {
+    const int descriptor = ::open(staging_.c_str(), O_RDONLY | O_DIRECTORY);
+    check(descriptor >= 0, "{}: {}", staging_.string(), std::strerror(errno));
+    const bool synced = ::syncfs(descriptor) == 0;
+    ::close(descriptor);
+    check(synced, "{}: cannot write to the disk: {}", place_.string(), std::strerror(errno));
+    std::error_code reason;
+    fs::rename(staging_, place_, reason);
+    check(!reason, "{}: cannot put the finished folder in place: {}", place_.string(), reason.message());
+    staging_.clear();
+  }
+
+ private:
+  fs::path place_, staging_;
+};
+
+void put(const fs::path& path, std::string_view bytes) {
+  make_directories(path.parent_path());
+  std::ofstream out(path, std::ios::binary);
+  out << bytes << std::flush;
+  check(out.good(), "{}: cannot write: {}", path.string(), std::strerror(errno));
 }
 
-std::string image_name(const Example& example, const std::string& split, size_t index, const WriteOptions& options) {
-  const std::string extension = example.synthetic ? options.extension : to_lower(example.image.extension().string());
-  return fmt::format("images/{}/{:06}{}", split, index, extension);
+// The file's own name where it is plain and free. Stems are unique: labels are named by them.
+class Names {
+ public:
+  std::string name_of(const Example& example, size_t index, const WriteOptions& options) {
+    const bool plain = is_plain(example.image.stem().string()) && !example.synthetic;
+    const std::string base = plain ? example.image.stem().string() : fmt::format("{:06}", index);
+    std::string stem = base;
+    for (int copy = 2; !taken_.insert(to_lower(stem)).second; ++copy) stem = fmt::format("{}_{}", base, copy);
+    return stem + (example.synthetic ? options.extension : extension_of(example.image));
+  }
+
+ private:
+  static bool is_plain(const std::string& stem) {
+    return !stem.empty() && trim(stem) == stem && is_utf8(stem) && shown(stem, 4096) == stem;
+  }
+
+  static std::string extension_of(const fs::path& image) {
+    if (has_image_extension(image)) return image.extension().string();
+    std::ifstream in(image, std::ios::binary);
+    return in.get() == 0x89 ? ".png" : ".jpg";
+  }
+
+  std::set<std::string> taken_;
+};
+
+// The size of the picture is asked of the file where the data set does not know it.
+void find_sizes(std::vector<PlannedPicture>& pictures, int threads) {
+  parallel_each(static_cast<int64_t>(pictures.size()), threads, "", [&](int64_t i) {
+    PlannedPicture& picture = pictures[static_cast<size_t>(i)];
+    if (picture.width > 0 && picture.height > 0) return;
+    const LoadedImage loaded = load_example(*picture.example, {.net_width = 1, .net_height = 1});
+    picture.width = loaded.full_width;
+    picture.height = loaded.full_height;
+  });
 }
 
-// {} prints the shortest digits that read back as the same float.
-std::string line_of(const Example& example, const std::string& image) {
-  std::string line = image;
-  for (const Annotation& object : example.objects) {
-    const Box& box = object.box;
-    line += fmt::format(" {},{},{},{},{}", box.x0, box.y0, box.x1, box.y1, object.class_id);
+// VOC keeps the pictures of all splits in one folder.
+std::vector<PlannedSplit> plan_splits(DataFormat format, const std::map<std::string, Dataset>& splits,
+                                      const WriteOptions& options) {
+  std::vector<PlannedSplit> planned;
+  Names shared;
+  for (const auto& [split, dataset] : splits) {
+    Names own;
+    Names& names = format == DataFormat::voc ? shared : own;
+    PlannedSplit plan{split, &dataset, {}};
+    for (size_t i = 0; i < dataset.examples.size(); ++i) {
+      const Example& example = dataset.examples[i];
+      plan.pictures.push_back({&example, names.name_of(example, i, options), example.width, example.height});
+    }
+    if (format != DataFormat::lines) find_sizes(plan.pictures, options.threads);
+    planned.push_back(std::move(plan));
   }
-  return line + "\n";
+  return planned;
 }
 
-void write_split(const fs::path& folder, const std::string& split, const Dataset& dataset,
-                 const WriteOptions& options) {
-  make_directories(folder / "images" / split);
-  std::string lines;
-  for (size_t i = 0; i < dataset.examples.size(); ++i) {
-    lines += line_of(dataset.examples[i], image_name(dataset.examples[i], split, i, options));
-  }
-  parallel_each(static_cast<int64_t>(dataset.examples.size()), options.threads, "writing " + split, [&](int64_t i) {
-    const Example& example = dataset.examples[static_cast<size_t>(i)];
-    const fs::path path = folder / image_name(example, split, static_cast<size_t>(i), options);
-    if (example.synthetic) {
-      save_image(path, draw_synthetic(*example.synthetic, nullptr), options.jpeg_quality);
+void write_pictures(const fs::path& folder, const PlannedSplit& split, const WriteOptions& options) {
+  make_directories(folder);
+  parallel_each(static_cast<int64_t>(split.pictures.size()), options.threads, "writing " + split.split, [&](int64_t i) {
+    const PlannedPicture& picture = split.pictures[static_cast<size_t>(i)];
+    const fs::path path = folder / picture.name;
+    if (picture.example->synthetic) {
+      save_image(path, draw_synthetic(*picture.example->synthetic, nullptr), options.jpeg_quality);
     } else {
-      write_file(path, read_file(example.image, kMaxImageBytes));
+      put(path, read_file(picture.example->image, kMaxImageBytes));
     }
   });
-  write_file(folder / (split + ".txt"), lines);
 }
 
-void warn_of_losses(const Dataset& dataset, const std::string& split) {
-  int64_t lost = 0;
-  for (const Example& example : dataset.examples) {
-    for (const Annotation& object : example.objects) {
-      lost += object.difficult || object.crowd || object.area != object.box.area();
+void check_splits(const fs::path& folder, DataFormat format, const std::map<std::string, Dataset>& splits) {
+  check(!splits.empty(), "{}: expected at least one split to write", folder.string());
+  const std::vector<std::string>& names = splits.begin()->second.names;
+  for (const auto& [split, dataset] : splits) {
+    check(format == DataFormat::voc || split == "train" || split == "val" || split == "test",
+          "{}: expected the split train, val or test, found {}", folder.string(), split);
+    check(dataset.names == names, "{}: the splits have different class names", folder.string());
+  }
+  const std::set<std::string> unique(names.begin(), names.end());
+  check(unique.size() == names.size() || format == DataFormat::lines || format == DataFormat::yolo,
+        "{}: a class name stands twice; {} tells classes by name", folder.string(), to_string(format));
+}
+
+// What is lost of the data set as a whole.
+void lose_numbers(DataFormat format, const std::map<std::string, Dataset>& splits, std::vector<Loss>& losses) {
+  for (const auto& [split, dataset] : splits) {
+    if (format != DataFormat::coco && !dataset.category_ids.empty()) {
+      losses.push_back({"ids of images and categories", split, false, "only COCO files number them"});
     }
   }
-  if (lost > 0) {
-    log_warning("{}: annotation lines cannot say \"difficult\", \"crowd\" or an area of its own: lost for {} boxes",
-                split, lost);
+  if (format != DataFormat::voc) return;
+  std::set<std::string> found;  // a VOC folder's classes are the names that stand in it, sorted
+  const std::vector<std::string>& names = splits.begin()->second.names;
+  for (const auto& [split, dataset] : splits) {
+    for (const Example& example : dataset.examples) {
+      for (const Annotation& object : example.objects) found.insert(names[static_cast<size_t>(object.class_id)]);
+    }
   }
-  if (!dataset.category_ids.empty()) log_warning("{}: annotation lines cannot keep category ids", split);
+  if (std::vector<std::string>(found.begin(), found.end()) == names) return;
+  losses.push_back({"order of the classes, or some without objects", "names.txt", false,
+                    "the names that stand in a VOC folder are its classes; --names names.txt keeps these"});
+}
+
+Texts texts_of(DataFormat format, const PlannedSplit& split, std::vector<Loss>& losses) {
+  switch (format) {
+    case DataFormat::lines: return lines_texts(split, losses);
+    case DataFormat::voc: return voc_texts(split, losses);
+    case DataFormat::coco: return coco_texts(split, losses);
+    case DataFormat::yolo: return yolo_texts(split, losses);
+  }
+  fail("unknown format");
 }
 
 }  // namespace
 
-void write_lines_dataset(const fs::path& folder, const std::map<std::string, Dataset>& splits,
-                         const WriteOptions& options) {
-  check(!splits.empty(), "{}: expected at least one split to write", folder.string());
+DataFormat parse_data_format(const std::string& text) {
+  for (size_t i = 0; i < kFormats.size(); ++i) {
+    if (text == kFormats[i]) return static_cast<DataFormat>(i);
+  }
+  throw Error(fmt::format("expected one of {}, found \"{}\"", fmt::join(kFormats, ", "), shown(text)),
+              Error::Kind::usage);
+}
+
+std::string to_string(DataFormat format) { return kFormats[static_cast<size_t>(format)]; }
+
+fs::path written_data(const fs::path& folder, DataFormat format) {
+  return format == DataFormat::voc ? folder : folder / "data.yaml";
+}
+
+std::vector<Loss> write_dataset(const fs::path& folder, DataFormat format, const std::map<std::string, Dataset>& splits,
+                                const WriteOptions& options) {
+  check_splits(folder, format, splits);
   const std::vector<std::string>& names = splits.begin()->second.names;
-  for (const auto& [split, dataset] : splits) {
-    check(split == "train" || split == "val" || split == "test", "{}: expected the split train, val or test, found {}",
-          folder.string(), split);
-    check(dataset.names == names, "{}: the splits have different class names", folder.string());
+  Staging staging(folder);
+  std::vector<Loss> losses;
+  lose_numbers(format, splits, losses);
+  std::vector<std::string> split_names;
+  for (const PlannedSplit& split : plan_splits(format, splits, options)) {
+    for (const auto& [name, text] : texts_of(format, split, losses)) put(staging.path() / name, text);
+    write_pictures(staging.path() / picture_folder(format, split.split), split, options);
+    split_names.push_back(split.split);
   }
-  make_directories(folder);
-  std::error_code reason;
-  check(fs::is_empty(folder, reason) && !reason,
-        "{}: expected a new or empty folder, this one holds something; choose another", folder.string());
+  std::string list;
+  for (const std::string& name : names) list += name + "\n";
+  if (format == DataFormat::lines || format == DataFormat::voc) put(staging.path() / "names.txt", list);
+  if (format != DataFormat::voc) put(staging.path() / "data.yaml", data_yaml_text(format, split_names, names));
+  const std::string lost = options.notes + describe(losses, losses.size());
+  if (!lost.empty()) put(staging.path() / "not-converted.txt", lost);
+  staging.finish();
+  return losses;
+}
 
+std::string describe(const std::vector<Loss>& losses, size_t max_listed) {
+  std::map<std::string, int64_t> counts;
+  for (const Loss& loss : losses) ++counts[loss.what + (loss.gone ? " (left out)" : "")];
   std::string text;
-  for (const std::string& name : names) text += name + "\n";
-  write_file(folder / "names.txt", text);
-
-  std::string yaml = "path: .\n";
-  for (const auto& [split, dataset] : splits) {
-    warn_of_losses(dataset, split);
-    write_split(folder, split, dataset, options);
-    yaml += fmt::format("{0}: {0}.txt\n", split);
+  for (const auto& [what, count] : counts) text += fmt::format("  {:>8}  {}\n", count, what);
+  const size_t listed = std::min(max_listed, losses.size());
+  for (size_t i = 0; i < listed; ++i) {
+    text += fmt::format("  {}: {}: {}\n", losses[i].where, losses[i].what, losses[i].detail);
   }
-  yaml += fmt::format("nc: {}\nnames:\n", names.size());
-  for (size_t i = 0; i < names.size(); ++i) yaml += fmt::format("  {}: {}\n", i, quoted(names[i]));
-  write_file(folder / "data.yaml", yaml);  // last: a folder that has one is whole
+  if (listed < losses.size()) text += fmt::format("  ... and {} more\n", losses.size() - listed);
+  return text;
 }
 
 }  // namespace yolov3

@@ -130,7 +130,7 @@ TEST_F(TrainerTest, ResumeWithoutACheckpointStartsAndOfAFinishedRunDoesNothing) 
 // A picture that vanishes while the run goes on ends it, but what was trained is kept.
 TEST_F(TrainerTest, AnErrorInTheMiddleSavesWhatWasTrained) {
   const Dataset digits = synthetic_dataset(0, "train", 6);
-  write_lines_dataset(folder_ / "data", {{"train", digits}, {"val", synthetic_dataset(0, "val", 2)}}, {});
+  write_dataset(folder_ / "data", DataFormat::lines, {{"train", digits}, {"val", synthetic_dataset(0, "val", 2)}}, {});
   TrainOptions o = options("exp", 1);
   o.data.data = (folder_ / "data/data.yaml").string();
   o.batch = 3;

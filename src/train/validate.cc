@@ -5,13 +5,13 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "data/batch_pictures.h"
 #include "data/loader.h"
 #include "detect/post_process.h"
 #include "engine/engine.h"
 #include "engine/plan.h"
 #include "eval/evaluate.h"
 #include "train/loss.h"
-#include "train/pictures.h"
 #include "train/step.h"
 
 namespace yolov3 {

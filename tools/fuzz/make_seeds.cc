@@ -115,6 +115,14 @@ int main(int argc, char** argv) try {
       "dog\r\ntraffic light\r\n\r\n");
   put(corpus / "fuzz_options/seed", "conf = 0.5\nsizes = [1, 2]\nname = \"x\"\nimgsz = \"64x32\"\n");
   put(corpus / "fuzz_coco/seed-truth", kCoco);
+  put(corpus / "fuzz_coco_data/seed", kCoco);
+  put(corpus / "fuzz_coco_data/seed-crowd",
+      R"({"info":{"a":[1,{}]},"categories":[{"id":90,"name":"dog"},{"id":0,"name":"cat"}],"annotations":[{"id":1,)"
+      R"("image_id":7,"category_id":90,"bbox":[0.5,1,2,3.25],"segmentation":{"counts":[1,2],"size":[9,9]},"iscrowd":1},)"
+      R"({"image_id":7,"category_id":0,"bbox":[1,1,2,2],"segmentation":[[1,2,3,4,5,6]],"ignore":1}],)"
+      R"("images":[{"id":7,"file_name":"x/a.jpg","width":9,"height":9}]})");
+  put(corpus / "fuzz_yolo/seed", "0 0.5 0.5 0.25 0.125\n1 0.1 0.2 0.3 0.4 0.5 0.6\n");
+  put(corpus / "fuzz_yolo/seed-data", "classes= 2\ntrain = a b.txt\nvalid=v.txt\nnames = n.names\nbackup = b/\n");
   put(corpus / "fuzz_coco/seed-results", R"([{"image_id":1,"category_id":3,"bbox":[1,2,3,4],"score":0.5}])");
   make_directories(corpus / "fuzz_image");
   save_image(corpus / "fuzz_image/seed.jpg", picture());

@@ -1,4 +1,4 @@
-#include "train/pictures.h"
+#include "data/batch_pictures.h"
 
 #include <algorithm>
 #include <cmath>

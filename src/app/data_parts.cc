@@ -1,0 +1,88 @@
+#include "app/data_parts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace fs = std::filesystem;
+
+namespace yolov3 {
+namespace {
+
+LoadedSplit load_one(const DataOptions& options, const std::string& split) {
+  LoadedSplit loaded;
+  loaded.split = split;
+  try {
+    loaded.dataset = load_dataset(options, split, loaded.report);
+  } catch (const Error& error) {
+    if (error.kind() == Error::Kind::usage) throw;
+    loaded.error = error.what();
+  }
+  return loaded;
+}
+
+}  // namespace
+
+void add_data_options(Options& options, DataOptions& data, std::string* bad_data) {
+  options.add("data", &data.data, kDataHelp).placeholder("D");
+  options.add("names", &data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
+  options.add("images", &data.images, "the pictures of COCO files; empty = looked for around the file")
+      .placeholder("DIR");
+  if (bad_data) {
+    options.add("bad-data", bad_data, "defects: leave out, repair (clip, turn, de-duplicate), or stop at the first")
+        .choices({"skip", "repair", "error"});
+  }
+  options.add("threads", &data.threads, "that read and write pictures; 0 = all").range(0, 4096);
+  options.add("seed", &data.seed, "of synthetic data, and of what is drawn by lot");
+}
+
+std::vector<LoadedSplit> load_splits(const DataOptions& options, const std::string& wanted) {
+  const std::vector<std::string> known = splits_of(options);
+  std::vector<LoadedSplit> loaded;
+  for (const std::string& split : known) {
+    if (wanted == "all" || wanted == split) loaded.push_back(load_one(options, split));
+  }
+  if (!loaded.empty()) return loaded;
+  if (known == std::vector<std::string>{kWholeDataset}) {
+    loaded.push_back(load_one(options, wanted));
+    return loaded;
+  }
+  throw Error(fmt::format("{}: no split \"{}\"; it has {}", options.data, wanted, fmt::join(known, ", ")));
+}
+
+std::map<std::string, Dataset> splits_to_write(std::vector<LoadedSplit>& loaded) {
+  std::map<std::string, Dataset> splits;
+  for (LoadedSplit& one : loaded) {
+    if (!one.error.empty()) throw Error(one.split + ": " + one.error, Error::Kind::bad_data);
+    splits[one.split == kWholeDataset ? "train" : one.split] = std::move(one.dataset);
+  }
+  return splits;
+}
+
+std::string findings_of(const std::vector<LoadedSplit>& loaded, size_t max_listed) {
+  std::string text;
+  for (const LoadedSplit& one : loaded) {
+    if (!one.report.defects.empty()) text += one.split + ": " + describe(one.report, max_listed);
+    for (const auto& [what, count] : one.report.unheld) {
+      text += fmt::format("{}: {} is not read: {} times\n", one.split, what, count);
+    }
+  }
+  return text;
+}
+
+void check_outside(const fs::path& out, const std::string& data) {
+  std::error_code reason;
+  if (!fs::is_directory(data, reason)) return;
+  const fs::path source = fs::weakly_canonical(data, reason), target = fs::weakly_canonical(out, reason);
+  const auto [end, in_target] = std::mismatch(source.begin(), source.end(), target.begin(), target.end());
+  if (end == source.end() || (std::next(end) == source.end() && end->empty())) {
+    throw Error(fmt::format("--out {}: lies in the data set itself, which is never touched; choose another place",
+                            out.string()),
+                Error::Kind::usage);
+  }
+}
+
+}  // namespace yolov3
