@@ -115,6 +115,9 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"data", "check", "--help"},
                                                {"data", "synth", "--help"},
                                                {"bench", "--help"},
+                                               {"anchors", "--help"},
+                                               {"explain", "--help"},
+                                               {"export", "--help"},
                                                {"info", "--help"}}) {
     const Ran ran = run(words);
     EXPECT_EQ(ran.code, 0);
