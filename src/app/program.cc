@@ -35,6 +35,9 @@ const std::vector<Command>& commands() {
       {"detect", {"predict"}, "find objects in pictures", run_detect},
       {"calibrate", {}, "make a trained model run in int8, with a check of what that costs", run_calibrate},
       {"data", {}, "check a data set, or make the built-in one (data check, data synth)", run_data},
+      {"anchors", {"calc_anchors"}, "do a model's anchors fit a data set, and which would fit better", run_anchors},
+      {"explain", {}, "which cells answer for the objects of one picture, and what a network says there", run_explain},
+      {"export", {}, "a model as a file for other programs: ONNX", run_export},
       {"bench", {}, "how fast a network runs here: every stage and every layer", run_bench},
       {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},
   };

@@ -119,6 +119,9 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"data", "split", "--help"},
                                                {"data", "preview", "--help"},
                                                {"bench", "--help"},
+                                               {"anchors", "--help"},
+                                               {"explain", "--help"},
+                                               {"export", "--help"},
                                                {"info", "--help"}}) {
     const Ran ran = run(words);
     EXPECT_EQ(ran.code, 0);

@@ -30,6 +30,13 @@ CenteredBox in_cells(const Box& box_net, const Head& head) {
           (y1 - y0) / head.stride_y};
 }
 
+double iou_with_anchor(const CenteredBox& truth, const Head& head, size_t anchor) {
+  const CenteredBox centered{static_cast<int>(truth.x) + 0.5, static_cast<int>(truth.y) + 0.5,
+                             double{head.anchors[anchor].width} / head.stride_x,
+                             double{head.anchors[anchor].height} / head.stride_y};
+  return centered_iou(truth, centered);
+}
+
 void check_object(const Annotation& annotation, size_t image, size_t object, const Head& head) {
   const Box& box = annotation.box;
   const CenteredBox cells = in_cells(box, head);
@@ -57,9 +64,7 @@ class ImageAssigner {
       bool head_positive = false;
       for (size_t a = 0; a < head.anchors.size(); ++a) {
         here.anchor = static_cast<int>(a);
-        const CenteredBox anchor{here.gx + 0.5, here.gy + 0.5, double{head.anchors[a].width} / head.stride_x,
-                                 double{head.anchors[a].height} / head.stride_y};
-        const double iou = centered_iou(truth, anchor);
+        const double iou = iou_with_anchor(truth, head, a);
         if (iou > options_.positive_iou) {
           targets_.positives.push_back(here);
           head_positive = true;
@@ -96,8 +101,12 @@ void keep_last_of_each_cell(std::vector<Assignment>& positives) {
 
 }  // namespace
 
-Targets assign(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
-               const AssignOptions& options) {
+double anchor_iou(const Box& box_net, const Head& head, size_t anchor) {
+  return iou_with_anchor(in_cells(box_net, head), head, anchor);
+}
+
+Targets assign_without_overwriting(const std::vector<std::vector<Annotation>>& objects_net,
+                                   const std::vector<Head>& heads, const AssignOptions& options) {
   Targets targets;
   targets.true_objects.assign(heads.size(), std::vector<std::vector<int>>(objects_net.size()));
   ImageAssigner assigner(heads, options, targets);
@@ -107,6 +116,12 @@ Targets assign(const std::vector<std::vector<Annotation>>& objects_net, const st
       assigner.assign_object(objects_net[image][object], static_cast<int>(image), static_cast<int>(object));
     }
   }
+  return targets;
+}
+
+Targets assign(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
+               const AssignOptions& options) {
+  Targets targets = assign_without_overwriting(objects_net, heads, options);
   keep_last_of_each_cell(targets.positives);
   return targets;
 }

@@ -31,9 +31,16 @@ struct Targets {
   std::vector<std::vector<std::vector<int>>> true_objects;
 };
 
+// How much an object and an anchor overlap: the anchor stands in the centre of the object's cell.
+double anchor_iou(const Box& box_net, const Head& head, size_t anchor);
+
 // objects_net: an entry an image. Boxes without area or with a centre outside the input must have been left out
 // (data/loader does). Errors: one that was not, naming it: a cell outside the map would be written otherwise (D7).
 Targets assign(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
                const AssignOptions& options = {});
+
+// The same with `positives` as they are before later objects overwrite earlier ones: by image, object, head and anchor.
+Targets assign_without_overwriting(const std::vector<std::vector<Annotation>>& objects_net,
+                                   const std::vector<Head>& heads, const AssignOptions& options = {});
 
 }  // namespace yolov3
