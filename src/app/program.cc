@@ -34,6 +34,7 @@ const std::vector<Command>& commands() {
       {"eval", {"val", "map"}, "how good a model is on a data set: mAP, precision, recall", run_eval},
       {"detect", {"predict"}, "find objects in pictures", run_detect},
       {"calibrate", {}, "make a trained model run in int8, with a check of what that costs", run_calibrate},
+      {"export", {}, "a model for other programs: Darknet, Keras, or this one", run_export},
       {"data", {}, "check a data set, or make the built-in one (data check, data synth)", run_data},
       {"bench", {}, "how fast a network runs here: every stage and every layer", run_bench},
       {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},
