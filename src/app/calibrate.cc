@@ -53,7 +53,9 @@ void add_options(Options& options, CalibrateCommand& c) {
   add_data_options(options, c);
   options.group("The network");
   add_model_options(options, c.model);
-  options.add("out", &c.out, "where the model goes with its scales; empty = into --weights itself, if that is an .h5 of ours")
+  options
+      .add("out", &c.out,
+           "where the model goes with its scales; empty = into --weights itself, if that is an .h5 of ours")
       .placeholder("FILE.h5");
   options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = what the model was trained with")
       .alias("img-size")
@@ -184,7 +186,8 @@ int run_calibrate_with(const EngineMaker& make, const std::vector<std::string>& 
                     result.drop(), result.int8_map50, result.f32_map50, c.calibrate.max_drop),
         Error::Kind::accuracy);
   }
-  write_scales(c, *weights, loaded.named ? model.names : judge.names, result.quantization, calibration_summary(spec, result));
+  write_scales(c, *weights, loaded.named ? model.names : judge.names, result.quantization,
+               calibration_summary(spec, result));
   return 0;
 }
 

@@ -13,9 +13,10 @@ void add_model_options(Options& options, ModelChoice& choice) {
            "the model: an .h5 that training wrote, Darknet's .weights, or weights that Keras saved")
       .placeholder("FILE");
   options
-      .add("model", &choice.model,
-           "the network of .weights and of Keras' weights: yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg; empty "
-           "= the one of the three that has as many numbers")
+      .add(
+          "model", &choice.model,
+          "the network of .weights and of Keras' weights: yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg; empty "
+          "= the one of the three that has as many numbers")
       .alias("cfg")
       .placeholder("NAME|FILE.cfg");
 }

@@ -14,7 +14,7 @@ namespace yolov3 {
 struct DetectorChoice {
   ModelChoice model;
   bool names_of_data = false;  // --names are a data set's, which may be this model's too
-  ImageSize imgsz;  // 0x0: the model's
+  ImageSize imgsz;             // 0x0: the model's
   EngineOptions engine{"auto", "cpu", "f32", 0};
   DetectOptions detect;
   bool exact_decode = false;

@@ -35,6 +35,7 @@ const std::vector<Command>& commands() {
       {"detect", {"predict"}, "find objects in pictures", run_detect},
       {"calibrate", {}, "make a trained model run in int8, with a check of what that costs", run_calibrate},
       {"export", {}, "a model for other programs: Darknet, Keras, or this one", run_export},
+      {"compare", {}, "two models or engines on the same pictures: where they differ, and by how much", run_compare},
       {"data", {}, "check a data set, or make the built-in one (data check, data synth)", run_data},
       {"bench", {}, "how fast a network runs here: every stage and every layer", run_bench},
       {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},

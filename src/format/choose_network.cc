@@ -155,8 +155,8 @@ void fail_numbers(const fs::path& path, int64_t numbers, const NetworkSpec& spec
     message +=
         fmt::format("; {} classes would fit: give the .cfg (or the number of classes) it was trained with", *classes);
   } else if (!fits.empty()) {
-    message += fmt::format("; it would fit {} with {} classes: is this the right model?", fits[0].model,
-                           fits[0].classes);
+    message +=
+        fmt::format("; it would fit {} with {} classes: is this the right model?", fits[0].model, fits[0].classes);
   } else if (part > 0) {
     message += fmt::format("; it ends with convolution {} of {} (layer {}): a backbone, which training can begin with",
                            slots[part - 1].conv + 1, slots.back().conv + 1, slots[part - 1].layer);

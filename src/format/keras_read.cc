@@ -17,7 +17,9 @@ namespace {
 
 constexpr const char* kWholeModel = "model_weights";  // where `model.save` puts what `save_weights` has at the root
 
-std::string below(const std::string& group, const std::string& name) { return group.empty() ? name : group + "/" + name; }
+std::string below(const std::string& group, const std::string& name) {
+  return group.empty() ? name : group + "/" + name;
+}
 
 // --- From the child process to this one: lengths as uint64, then the bytes -------------------------------------------
 

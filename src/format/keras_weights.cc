@@ -21,9 +21,9 @@ constexpr size_t kListed = 6;  // mismatches in a message
 
 // A layer of the file: a convolution or a batch normalisation, whatever it is called.
 struct Unit {
-  std::string name;  // its weights' common path: "model/conv2d_5"
+  std::string name;                                   // its weights' common path: "model/conv2d_5"
   std::map<std::string, const KerasTensor*> weights;  // "kernel", "gamma", ...
-  int ordinal = -1;  // in its name; -1: it says none
+  int ordinal = -1;                                   // in its name; -1: it says none
   bool is_conv() const { return weights.contains("kernel"); }
 };
 

@@ -62,9 +62,9 @@ void give_names(const ModelSource& source, LoadedModel& loaded) {
 
 LoadedModel load_own(const ModelSource& source) {
   if (!source.model.empty() && !source.transfer) {
-    throw Error(fmt::format("--model {}: {} holds its own network; give one of them", source.model,
-                            source.weights.string()),
-                Error::Kind::usage);
+    throw Error(
+        fmt::format("--model {}: {} holds its own network; give one of them", source.model, source.weights.string()),
+        Error::Kind::usage);
   }
   return {load_model(source.weights), ModelKind::own, true};
 }

@@ -91,8 +91,8 @@ TEST(Letterbox, ThereAndBack) {
 }
 
 TEST(Letterbox, BilinearByOpenCV) {
-  const int sizes[][4] = {{640, 480, 416, 416}, {37, 91, 416, 320}, {500, 333, 96, 64},
-                          {416, 416, 416, 416}, {1, 1, 32, 32},     {3, 2, 64, 64},
+  const int sizes[][4] = {{640, 480, 416, 416}, {37, 91, 416, 320},   {500, 333, 96, 64},
+                          {416, 416, 416, 416}, {1, 1, 32, 32},       {3, 2, 64, 64},
                           {832, 832, 416, 416}, {1921, 77, 608, 352}, {5, 900, 320, 320}};
   for (const auto& s : sizes) {
     SCOPED_TRACE(testing::PrintToString(s));

@@ -49,8 +49,8 @@ Rescaled with_bn_epsilon(NetworkSpec spec, Weights weights, float epsilon) {
     const Tensor& var = weights.tensors[i + 2];  // gamma, running mean, running variance: net/weights.h
     for (int64_t f = 0; f < gamma.size(); ++f) {
       check(var[f] + from > 0 && var[f] + to > 0,
-            "{}: the running variance of filter {} is {}: with a batch norm epsilon of {} it has no root", slots[i].name,
-            f, var[f], var[f] + from > 0 ? to : from);
+            "{}: the running variance of filter {} is {}: with a batch norm epsilon of {} it has no root",
+            slots[i].name, f, var[f], var[f] + from > 0 ? to : from);
       gamma[f] = static_cast<float>(gamma[f] * std::sqrt((var[f] + to) / (var[f] + from)));
     }
   }

@@ -29,8 +29,8 @@ std::vector<int64_t> matching_rows(const Yolo& from, const std::vector<std::stri
     const int64_t first = static_cast<int64_t>(anchor) * (kBoxRows + from.classes);
     for (int64_t row = 0; row < kBoxRows; ++row) rows.push_back(first + row);
     for (const std::string& name : to_names) {
-      const auto found =
-          std::ranges::find_if(from_names, [&name](const std::string& from_name) { return same_class(from_name, name); });
+      const auto found = std::ranges::find_if(
+          from_names, [&name](const std::string& from_name) { return same_class(from_name, name); });
       rows.push_back(found == from_names.end() ? -1 : first + kBoxRows + (found - from_names.begin()));
     }
   }
