@@ -79,8 +79,10 @@ NetworkSpec named_network(const NetworkChoice& choice, int64_t numbers, const fs
   const int asked = choice.classes > 0 ? choice.classes : kDefaultClasses;
   NetworkSpec spec = make_model(choice.model, {.classes = asked, .anchors = {}});
   if (choice.classes == 0 && !choice.transfer) {
-    if (const auto classes = fitting_classes(spec, numbers)) spec = with_classes(std::move(spec), *classes);
-    warn_of_tiny(path, choice.model, class_count(spec));
+    if (const auto classes = fitting_classes(spec, numbers)) {
+      spec = with_classes(std::move(spec), *classes);
+      warn_of_tiny(path, choice.model, *classes);
+    }
   }
   return spec;
 }

@@ -23,13 +23,14 @@ constexpr size_t kListed = 6;  // mismatches in a message
 struct Unit {
   std::string name;                                   // its weights' common path: "model/conv2d_5"
   std::map<std::string, const KerasTensor*> weights;  // "kernel", "gamma", ...
-  int ordinal = -1;                                   // in its name; -1: it says none
+  int ordinal = -1, layer_ordinal = -1;  // in its weights' name, in its layer's; -1: it says none
   bool is_conv() const { return weights.contains("kernel"); }
 };
 
-// "conv2d_5" -> 5, "conv2d" -> 0, "batch_normalization_v1_3" -> 3, "conv2d_5_1" -> 5; nothing for "conv_5".
-std::optional<int> ordinal_of(std::string_view name, std::string_view kind) {
-  const size_t at = name.rfind(kind);
+// "conv2d_5" -> 5, "conv2d" -> 0, "batch_normalization_v1_3" -> 3, "conv2d_5_1" -> 5; nothing for "conv_5". Of the
+// layer's own name, which comes first in the path, or of its weights', which comes last.
+std::optional<int> ordinal_of(std::string_view name, std::string_view kind, bool of_layer) {
+  const size_t at = of_layer ? name.find(kind) : name.rfind(kind);
   if (at == std::string_view::npos) return std::nullopt;
   std::string_view rest = name.substr(at + kind.size());
   if (rest.starts_with("_v1")) rest.remove_prefix(3);
@@ -59,18 +60,22 @@ std::vector<Unit> units_of(const std::vector<KerasTensor>& tensors) {
     units[found->second].weights.emplace(kind_of(tensor.name), &tensor);
   }
   for (Unit& unit : units) {
-    unit.ordinal = ordinal_of(unit.name, unit.is_conv() ? "conv2d" : "batch_normalization").value_or(-1);
+    const std::string_view kind = unit.is_conv() ? "conv2d" : "batch_normalization";
+    unit.ordinal = ordinal_of(unit.name, kind, false).value_or(-1);
+    unit.layer_ordinal = ordinal_of(unit.name, kind, true).value_or(-1);
   }
   return units;
 }
 
 // The units of one kind in the order in which they are to be taken; empty when the names say no order.
 std::vector<const Unit*> by_ordinal(const std::vector<const Unit*>& units) {
-  std::vector<const Unit*> sorted = units;
-  std::ranges::sort(sorted, {}, &Unit::ordinal);
-  const bool clear = (sorted.empty() || sorted[0]->ordinal >= 0) &&
-                     std::ranges::adjacent_find(sorted, {}, &Unit::ordinal) == sorted.end();
-  return clear ? sorted : std::vector<const Unit*>{};
+  for (const auto ordinal : {&Unit::ordinal, &Unit::layer_ordinal}) {
+    std::vector<const Unit*> sorted = units;
+    std::ranges::sort(sorted, {}, ordinal);
+    const bool numbered = sorted.empty() || sorted[0]->*ordinal >= 0;
+    if (numbered && std::ranges::adjacent_find(sorted, {}, ordinal) == sorted.end()) return sorted;
+  }
+  return {};
 }
 
 // A layer of the network as it is stored, and its slots.
