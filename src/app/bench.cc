@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "format/load_model.h"
 
 namespace yolov3 {
 namespace {
@@ -36,7 +37,7 @@ void add_options(Options& options, BenchCommand& c) {
       .placeholder("NAME|FILE.cfg");
   options
       .add("weights", &c.choice.weights,
-           "an .h5, or Darknet's .weights of --model; empty = random, which takes as long")
+           "an .h5, or Darknet's or Keras' weights of --model; empty = random, which takes as long")
       .placeholder("FILE");
   options.add("classes", &c.choice.classes, "of a model by name").range(1, 100000);
   options.add("imgsz", &c.choice.imgsz, "network input in pixels, multiples of 32; 0 = the model's own (by name: 416)")
@@ -70,12 +71,12 @@ void add_options(Options& options, BenchCommand& c) {
 [[noreturn]] void usage(const std::string& message) { throw Error(message, Error::Kind::usage); }
 
 void check_choices(const Options& options, const BenchCommand& c) {
-  const bool own_network = ends_with_ignoring_case(c.choice.weights.string(), ".h5");
+  const bool own_network = !c.choice.weights.empty() && kind_of_model(c.choice.weights) == ModelKind::own;
   if (own_network && options.was_given("model")) {
     usage("--model and --weights FILE.h5: a model file holds its own network; give one of them");
   }
   if (!c.choice.weights.empty() && !own_network && !options.was_given("model")) {
-    usage("--weights: Darknet's .weights name no network; say which with --model");
+    usage("--weights: Darknet's and Keras' weights name no network; say which with --model");
   }
   if (options.was_given("classes") && (own_network || ends_with_ignoring_case(c.choice.model, ".cfg"))) {
     usage("--classes goes with --model NAME; model and cfg files say their own");

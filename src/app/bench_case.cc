@@ -9,8 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "data/synthetic.h"
-#include "format/darknet_weights.h"
-#include "format/model_file.h"
+#include "format/load_model.h"
 #include "image/jpeg.h"
 #include "image/letterbox.h"
 #include "image/load.h"
@@ -28,28 +27,29 @@ NetworkSpec named_network(const BenchChoice& choice) {
 }
 
 // The first convolutions of a backbone, random ones behind.
-Weights darknet_weights(const BenchChoice& choice, const NetworkSpec& spec) {
-  DarknetWeights read = load_darknet_weights(choice.weights, spec, DarknetPart::backbone);
-  if (read.whole()) return std::move(read.weights);
-  log_info("{}: {} of {} convolutions, the others are random", choice.weights.string(), read.convolutions,
-           read.all_convolutions);
-  Weights weights = random_weights(spec);
-  std::ranges::move(read.weights.tensors, weights.tensors.begin());
-  return weights;
+void complete_backbone(const BenchChoice& choice, Model& model) {
+  NetworkSpec whole = named_network(choice);
+  if (model.spec.layers.size() >= whole.layers.size()) return;
+  Weights weights = random_weights(whole);
+  std::ranges::move(model.weights.tensors, weights.tensors.begin());
+  log_info("{}: the convolutions behind it are random", choice.weights.string());
+  model.spec = std::move(whole);
+  model.weights = std::move(weights);
 }
 
 void open_network(const BenchChoice& choice, BenchCase& c) {
   c.weights_from = choice.weights.empty() ? "random weights" : choice.weights.string();
-  if (ends_with_ignoring_case(choice.weights.string(), ".h5")) {
-    Model model = load_model(choice.weights);
-    c.model = choice.weights.filename().string();
+  c.model = choice.model;
+  if (choice.weights.empty()) {
+    c.spec = named_network(choice);
+    c.weights = std::make_shared<const Weights>(random_weights(c.spec));
+  } else {
+    const bool own = kind_of_model(choice.weights) == ModelKind::own;
+    if (own) c.model = choice.weights.filename().string();
+    Model model = load_model(ModelSource{choice.weights, own ? "" : choice.model, {}, true}).model;
+    if (!own) complete_backbone(choice, model);
     c.spec = std::move(model.spec);
     c.weights = std::make_shared<const Weights>(std::move(model.weights));
-  } else {
-    c.model = choice.model;
-    c.spec = named_network(choice);
-    c.weights = std::make_shared<const Weights>(choice.weights.empty() ? random_weights(c.spec)
-                                                                       : darknet_weights(choice, c.spec));
   }
   if (choice.imgsz.width > 0) c.spec = with_input_size(std::move(c.spec), choice.imgsz.width, choice.imgsz.height);
 }

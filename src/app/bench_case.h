@@ -16,7 +16,7 @@ namespace yolov3 {
 
 struct BenchChoice {
   std::string model = "yolov3";   // a name or a FILE.cfg; not looked at for an .h5
-  std::filesystem::path weights;  // .h5, or Darknet's .weights of `model`; empty = random
+  std::filesystem::path weights;  // .h5, or Darknet's or Keras' weights of `model`; empty = random
   int classes = 80;               // of a model by name
   ImageSize imgsz;                // 0x0: the model's own
   std::filesystem::path source;   // a picture; empty = a drawn one

@@ -263,8 +263,11 @@ TEST_F(Bench, RefusesWhatHasNoEffect) {
   refused({"--sides", "2"}, "--sides");
   refused({"--plan", "rule"}, "--plan");
   refused({"--model", path("small.cfg"), "--classes", "3"}, "--classes");
-  refused({"--model", "yolov3", "--weights", "x.h5"}, "--model");
-  refused({"--weights", "x.weights"}, "--model");
+  const Model model{small_network(), random_weights(small_network()), {"dog", "cat"}, {}};
+  save_model(path("small.h5"), model);
+  save_darknet_weights(path("small.weights"), model.spec, model.weights);
+  refused({"--model", "yolov3", "--weights", path("small.h5")}, "--model");
+  refused({"--weights", path("small.weights")}, "--model");
   refused({"--model", path("small.cfg"), "--engine", "fast"}, "--engine");
   EXPECT_EQ(run(words({"--model", path("small.cfg"), "--precision", "int8"})).code, 1);
   EXPECT_EQ(run(words({"--model", path("small.cfg"), "--source", path("missing.jpg")})).code, 1);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "app/model_data.h"
+#include "app/model_option.h"
 #include "app/options.h"
 #include "app/program.h"
 #include "base/error.h"
@@ -20,7 +21,8 @@ namespace {
 constexpr const char* kFact = "int8";  // what `info` shows of a calibration
 
 struct CalibrateCommand {
-  std::filesystem::path weights, out;
+  ModelChoice model;
+  std::filesystem::path out;
   DataOptions data;
   std::string split = "val", bad_data = "skip", method = "best", json;
   ImageSize imgsz;
@@ -47,8 +49,10 @@ void add_options(Options& options, CalibrateCommand& c) {
                   "a model of its own, and a stricter gate");
   add_data_options(options, c);
   options.group("The network");
-  options.add("weights", &c.weights, "the model: an .h5 that training wrote").placeholder("FILE.h5");
-  options.add("out", &c.out, "where the model goes with its scales; empty = into --weights itself")
+  add_model_options(options, c.model);
+  options
+      .add("out", &c.out,
+           "where the model goes with its scales; empty = into --weights itself, if that is an .h5 of ours")
       .placeholder("FILE.h5");
   options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = what the model was trained with")
       .alias("img-size")
@@ -81,7 +85,13 @@ void finish_options(const Options& options, CalibrateCommand& c) {
   if (options.was_given("percentile") && c.method != "best" && c.method != "percentile") {
     throw Error(fmt::format("--percentile has no effect here: --method {}", c.method), Error::Kind::usage);
   }
-  if (c.out.empty()) c.out = c.weights;
+  c.model.names = c.data.names;
+  if (c.out.empty() && kind_of_model(c.model.weights) != ModelKind::own) {
+    throw Error(fmt::format("calibrate needs --out FILE.h5: {} is no .h5 of ours and cannot hold scales",
+                            c.model.weights.string()),
+                Error::Kind::usage);
+  }
+  if (c.out.empty()) c.out = c.model.weights;
   check_writable(c.out.string());
   check_writable(c.json);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
@@ -107,14 +117,16 @@ EngineFactory factory_of(const CalibrateCommand& c, const EngineMaker& make, con
 
 // All else in the file stays, the state of a checkpoint too. It is read again: calibrating took a while, and a training
 // run may have gone on.
-void write_scales(const CalibrateCommand& c, const Weights& calibrated, const Quantization& quantization,
-                  const std::string& summary) {
+void write_scales(const CalibrateCommand& c, const Weights& calibrated, const std::vector<std::string>& names,
+                  const Quantization& quantization, const std::string& summary) {
   TrainingState state;
-  Model model = load_model(c.weights, &state);
+  const bool own = kind_of_model(c.model.weights) == ModelKind::own;
+  Model model = own ? load_model(c.model.weights, &state) : load_chosen(c.model, true).model;
+  model.names = names;
   check(model.weights == calibrated,
         "{}: it was written anew while it was calibrated, so these scales are not its own; nothing was written. "
         "Calibrate a model that does not change",
-        c.weights.string());
+        c.model.weights.string());
   model.quantization = quantization;
   model.facts[kFact] = summary;
   const bool is_checkpoint = !state.tensors.empty() || !state.values.empty();
@@ -153,12 +165,13 @@ int run_calibrate_with(const EngineMaker& make, const std::vector<std::string>& 
   options.require("weights", "the model, e.g. --weights runs/train/exp/weights/best.h5");
   finish_options(options, c);
 
-  Model model = load_model(c.weights);
+  LoadedModel loaded = load_chosen(c.model, true);
+  Model& model = loaded.model;
   NetworkSpec spec = std::move(model.spec);
   if (c.imgsz.width > 0) spec = with_input_size(std::move(spec), c.imgsz.width, c.imgsz.height);
   const Dataset judge = load_split(c.data, c.split), train = load_train(c);
-  check_same_classes(model.names, class_count(spec), judge.names);
-  check_same_classes(model.names, class_count(spec), train.names);
+  check_same_classes(model.names, loaded.named, class_count(spec), judge.names);
+  check_same_classes(model.names, loaded.named, class_count(spec), train.names);
 
   const auto weights = std::make_shared<const Weights>(std::move(model.weights));
   const Calibration result = calibrate(spec, factory_of(c, make, spec, weights), train, judge, c.calibrate);
@@ -170,7 +183,8 @@ int run_calibrate_with(const EngineMaker& make, const std::vector<std::string>& 
                     result.drop(), result.int8_map50, result.f32_map50, c.calibrate.max_drop),
         Error::Kind::accuracy);
   }
-  write_scales(c, *weights, result.quantization, calibration_summary(spec, result));
+  write_scales(c, *weights, loaded.named ? model.names : judge.names, result.quantization,
+               calibration_summary(spec, result));
   return 0;
 }
 

@@ -29,6 +29,8 @@ void add_options(Options& options, DetectCommand& c) {
                   "a JSON object a line, for programs");
   options.group("Pictures");
   options.add("source", &c.source, "an image, a folder, a glob, or a list.txt with a path a line").placeholder("S");
+  options.group("The network");
+  add_names_option(options, c.choice.model);
   add_detector_options(options, c.choice);
   options.add("batch", &c.run.batch, "pictures at once").alias("batch-size").range(1, 4096);
   options

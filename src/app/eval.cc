@@ -80,7 +80,7 @@ int judge_results(const EvalCommand& c) {
 int judge_model(const EvalCommand& c) {
   const Dataset dataset = load_split(c.data, c.split);
   OpenDetector open = open_detector(c.choice);
-  check_same_classes(open.names, class_count(open.detector.spec()), dataset.names);
+  check_same_classes(open.names, open.named, class_count(open.detector.spec()), dataset.names);
   std::vector<CocoResult> results;
   const auto start = std::chrono::steady_clock::now();
   const Metrics metrics = evaluate(dataset, open.detector, c.evaluate, c.save_json.empty() ? nullptr : &results);
@@ -117,6 +117,8 @@ int run_eval(const std::vector<std::string>& arguments) {
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.threads = c.choice.engine.threads;
   c.evaluate.exact_decode = c.choice.exact_decode;
+  c.choice.model.names = c.data.names;
+  c.choice.names_of_data = true;
   return judge_model(c);
 }
 

@@ -1,35 +1,135 @@
 // yolov3 export
 #include "app/export.h"
 
+#include <fmt/format.h>
+
+#include "app/export_onnx.h"
+#include "app/model_option.h"
 #include "app/options.h"
 #include "app/program.h"
-#include "format/model_file.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "format/darknet_weights.h"
+#include "format/keras_weights.h"
+#include "net/cfg.h"
+#include "net/fold.h"
+
+namespace fs = std::filesystem;
 
 namespace yolov3 {
+namespace {
+
+constexpr float kDarknetEpsilon = 1e-5f;
+
+struct ExportCommand {
+  ModelChoice model;
+  std::string to = "h5";
+  fs::path out;
+  ImageSize imgsz;
+  OnnxExportOptions onnx;
+};
+
+// Returns the names of those that only --to onnx has.
+std::vector<std::string> add_options(Options& options, ExportCommand& c) {
+  options.example("yolov3 export --weights best.h5 --to onnx --head boxes --out best.onnx",
+                  "decoded boxes, proved in OpenCV before the file is written");
+  options.example("yolov3 export --weights best.h5 --to darknet --out dogs.weights",
+                  "dogs.weights, dogs.cfg and dogs.names, for Darknet and OpenCV");
+  options.example("yolov3 export --weights yolov3.weights --to h5 --out yolov3.h5",
+                  "one file that knows its network and its classes");
+  options.group("The model");
+  add_model_options(options, c.model);
+  add_names_option(options, c.model);
+  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = the model's own")
+      .alias("img-size")
+      .alias("img");
+  options.group("What to write");
+  options
+      .add("to", &c.to,
+           "onnx = for OpenCV, ONNX Runtime and others; darknet = .weights, .cfg and .names; keras = weights in Keras' layout, for its epsilon of 1e-3; h5 = this "
+           "program's own model file")
+      .choices({"onnx", "darknet", "keras", "h5"});
+  options.add("out", &c.out, "the file to write; nothing that exists is overwritten").placeholder("FILE");
+  return add_onnx_options(options, c.onnx);
+}
+
+void check_free(const fs::path& path) {
+  std::error_code ignored;
+  check(!fs::exists(path, ignored), "{}: exists already; export overwrites nothing", path.string());
+}
+
+Model load(const ExportCommand& c) {
+  LoadedModel loaded = load_chosen(c.model);
+  if (!loaded.named && c.to != "keras") {
+    log_warning("{}: it names no classes, so numbers are written for them; --names FILE gives them names",
+                c.model.weights.string());
+  }
+  Model model = std::move(loaded.model);
+  if (c.imgsz.width > 0) model.spec = with_input_size(std::move(model.spec), c.imgsz.width, c.imgsz.height);
+  return model;
+}
+
+int64_t pictures_seen(const Model& model) {
+  const auto fact = model.facts.find("pictures_seen");
+  if (fact == model.facts.end()) return 0;
+  return std::max<int64_t>(0, parse_integer(fact->second).value_or(0));
+}
+
+}  // namespace
+
+void export_darknet(const Model& model, const fs::path& out) {
+  const fs::path cfg = fs::path(out).replace_extension(".cfg"), names = fs::path(out).replace_extension(".names");
+  check(out != cfg && out != names, "{}: expected a name such as model.weights; .cfg and .names are written beside it",
+        out.string());
+  for (const fs::path& path : {out, cfg, names}) check_free(path);
+  const Rescaled rescaled = with_bn_epsilon(model.spec, model.weights, kDarknetEpsilon);
+  std::string list;
+  for (const std::string& name : model.names) list += name + "\n";
+  write_file(cfg, write_cfg(rescaled.spec));
+  write_file(names, list);
+  save_darknet_weights(out, rescaled.spec, rescaled.weights, {.seen = pictures_seen(model)});
+  log_info("{}: written, with {} and {}", out.string(), cfg.filename().string(), names.filename().string());
+}
+
+void export_keras(const Model& model, const fs::path& out) {
+  check_free(out);
+  save_keras_weights(out, model.spec, model.weights);
+  log_info("{}: written; Keras' load_weights reads it, for batch norms of epsilon {}", out.string(), kKerasEpsilon);
+}
+
+void export_h5(const Model& model, const fs::path& out) {
+  check_free(out);
+  save_model(out, model);
+  log_info("{}: written", out.string());
+}
 
 int run_export(const std::vector<std::string>& arguments) {
   ExportCommand c;
-  Options options("export", "writes a model as a file for other programs, and proves it before it is written");
-  options.example("yolov3 export --weights best.h5 --to onnx --out best.onnx", "the network's raw maps");
-  options.example("yolov3 export --weights best.h5 --to onnx --head nms --dynamic --out best.onnx",
-                  "boxes after suppression, any batch and size");
-  options.group("What and where");
-  options.add("weights", &c.weights, "the model: an .h5 that training wrote").placeholder("FILE.h5");
-  options.add("to", &c.to, "the format").choices({"onnx"});
-  options.add("out", &c.out, "the file to write").placeholder("FILE");
-  options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = what the model was trained with")
-      .alias("img-size")
-      .alias("img");
-  add_onnx_options(options, c.onnx);
+  Options options("export", "a model for other programs");
+  const std::vector<std::string> onnx_options = add_options(options, c);
   if (!options.parse(arguments)) {
     print(options.help());
     return 0;
   }
   options.require("weights", "the model, e.g. --weights runs/train/exp/weights/best.h5");
-  options.require("out", "the file to write, e.g. --out best.onnx");
-  c.onnx.out = c.out;
-  c.onnx.imgsz = c.imgsz;
-  export_onnx(load_model(c.weights), c.onnx);
+  options.require("out", "the file to write, e.g. --out model.weights");
+  for (const std::string& name : onnx_options) {
+    if (c.to != "onnx" && options.was_given(name)) {
+      throw Error(fmt::format("--{} has no effect here: it goes with --to onnx", name), Error::Kind::usage);
+    }
+  }
+  check_writable(c.out.string());
+  const Model model = load(c);
+  if (c.to == "onnx") {
+    check_free(c.out);
+    c.onnx.out = c.out;
+    export_onnx(model, c.onnx);
+  }
+  if (c.to == "darknet") export_darknet(model, c.out);
+  if (c.to == "keras") export_keras(model, c.out);
+  if (c.to == "h5") export_h5(model, c.out);
   return 0;
 }
 

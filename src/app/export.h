@@ -1,18 +1,22 @@
-// yolov3 export: the options of every format, and who writes it.
+// What `yolov3 export` writes, by the words of --to.
+//
+// Errors: as the writers say. Nothing that exists is overwritten.
 #pragma once
 
 #include <filesystem>
-#include <string>
 
-#include "app/export_onnx.h"
+#include "format/model_file.h"
 
 namespace yolov3 {
 
-struct ExportCommand {
-  std::filesystem::path weights, out;
-  std::string to = "onnx";
-  ImageSize imgsz;
-  OnnxExportOptions onnx;
-};
+// FILE.weights, and beside it FILE.cfg and FILE.names, without which no program can use it. Gamma is rescaled to
+// Darknet's epsilon.
+void export_darknet(const Model& model, const std::filesystem::path& out);
+
+// Keras' save_weights layout, gamma for Keras' epsilon (format/keras_weights.h).
+void export_keras(const Model& model, const std::filesystem::path& out);
+
+// Our own model file, which knows its network and classes.
+void export_h5(const Model& model, const std::filesystem::path& out);
 
 }  // namespace yolov3

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/model_option.h"
 #include "app/options.h"
 #include "app/program.h"
 #include "app/program_facts.h"
@@ -10,7 +11,6 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "engine/dnnl_engine.h"
-#include "format/model_file.h"
 #include "net/cfg.h"
 #include "net/models.h"
 #include "net/summary.h"
@@ -21,8 +21,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct InfoCommand {
-  std::string model, json;
-  std::filesystem::path weights;
+  ModelChoice model;
+  std::string json;
   int classes = 80;
   ImageSize imgsz;
 };
@@ -50,17 +50,18 @@ struct Described {
 
 Described describe_model(const InfoCommand& c) {
   Described d;
-  if (!c.weights.empty()) {
-    Model model = load_model(c.weights);
-    d = {c.weights.string(), std::move(model.spec), std::move(model.names), std::move(model.facts)};
-  } else if (ends_with_ignoring_case(c.model, ".cfg")) {
-    d.title = c.model;
-    d.spec = parse_cfg(read_file(c.model), c.model).spec;
+  const std::string& name = c.model.model;
+  if (!c.model.weights.empty()) {
+    Model model = load_chosen(c.model).model;
+    d = {c.model.weights.string(), std::move(model.spec), std::move(model.names), std::move(model.facts)};
+  } else if (ends_with_ignoring_case(name, ".cfg")) {
+    d.title = name;
+    d.spec = parse_cfg(read_file(name), name).spec;
   } else {
-    d.title = c.model;
+    d.title = name;
     ModelOptions options;
     options.classes = c.classes;
-    d.spec = make_model(c.model, options);
+    d.spec = make_model(name, options);
   }
   if (c.imgsz.width > 0) d.spec = with_input_size(std::move(d.spec), c.imgsz.width, c.imgsz.height);
   return d;
@@ -109,11 +110,17 @@ int run_info(const std::vector<std::string>& arguments) {
   options.example("yolov3 info", "what this program was built with and what it can run on");
   options.example("yolov3 info --model yolov3 --imgsz 608", "layers, shapes, parameters and operations");
   options.example("yolov3 info --weights best.h5 --json -", "the same of a trained model, for programs");
-  options.add("model", &c.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg")
+  options
+      .add("model", &c.model.model,
+           "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg; with --weights, the network of .weights and Keras' "
+           "weights")
       .alias("cfg")
       .placeholder("NAME|FILE.cfg");
-  options.add("weights", &c.weights, "a model file, which also knows its class names and how it was trained")
-      .placeholder("FILE.h5");
+  options
+      .add("weights", &c.model.weights,
+           "a model file, which also knows its class names and how it was trained; or Darknet's or Keras' weights")
+      .placeholder("FILE");
+  add_names_option(options, c.model);
   options.add("classes", &c.classes, "of a model by name").range(1, 100000);
   options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32; 0 = the model's own")
       .alias("img-size")
@@ -123,17 +130,17 @@ int run_info(const std::vector<std::string>& arguments) {
     print(options.help());
     return 0;
   }
-  if (!c.model.empty() && !c.weights.empty()) {
-    throw Error("--model and --weights: a model file holds its own network; give one of them", Error::Kind::usage);
-  }
-  if (options.was_given("classes") && (!c.weights.empty() || ends_with_ignoring_case(c.model, ".cfg"))) {
+  if (options.was_given("classes") && (!c.model.weights.empty() || ends_with_ignoring_case(c.model.model, ".cfg"))) {
     throw Error("--classes goes with --model NAME; model and cfg files say their own", Error::Kind::usage);
   }
-  if (c.model.empty() && c.weights.empty()) {
+  if (c.model.model.empty() && c.model.weights.empty()) {
     options.allow_only({"json"}, "without --model or --weights, info describes the program, not a model");
     const Json facts = program_facts();
     c.json.empty() ? print(program_text(facts)) : write_text(c.json, dumped(facts));
     return 0;
+  }
+  if (c.model.weights.empty() && !c.model.names.empty()) {
+    throw Error("--names has no effect here: it goes with --weights", Error::Kind::usage);
   }
   const Described model = describe_model(c);
   c.json.empty() ? print(text_of(model)) : write_text(c.json, dumped(json_of(model)));

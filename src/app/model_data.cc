@@ -1,10 +1,12 @@
 #include "app/model_data.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "app/program.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "net/coco_names.h"
 
 namespace yolov3 {
 namespace {
@@ -13,14 +15,19 @@ constexpr size_t kListedDefects = 10;
 
 }  // namespace
 
-void check_same_classes(const std::vector<std::string>& model, int model_classes,
+void check_same_classes(const std::vector<std::string>& model, bool named, int model_classes,
                         const std::vector<std::string>& data) {
   if (static_cast<size_t>(model_classes) != data.size()) {
     throw Error(fmt::format("the model has {} classes, the data set {}", model_classes, data.size()),
                 Error::Kind::usage);
   }
+  if (!named) {
+    log_info("the model's file names no classes; they are taken as the data set's, in its order: {}",
+             fit_for_terminal(fmt::format("{}", fmt::join(data, ", "))));
+    return;
+  }
   for (size_t k = 0; k < model.size() && k < data.size(); ++k) {
-    if (model[k] == data[k]) continue;
+    if (same_class(model[k], data[k])) continue;
     throw Error(
         fmt::format("class {} is \"{}\" in the model and \"{}\" in the data set; give the data set's names in the "
                     "model's order, or with --names",

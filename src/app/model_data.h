@@ -15,8 +15,10 @@ constexpr const char* kDataHelp =
 // load_dataset() that lists the defects on stderr, also when it throws.
 Dataset load_split(const DataOptions& options, const std::string& split);
 
-// The model's class k must be the data's class k, or every figure would be wrong without a word.
+// The model's class k must be the data's class k, or every figure would be wrong without a word. A model whose classes
+// are not `named` is taken to have the data's, and a line on stderr says so.
 // Errors: Kind::usage, naming the first class that differs.
-void check_same_classes(const std::vector<std::string>& model, int model_classes, const std::vector<std::string>& data);
+void check_same_classes(const std::vector<std::string>& model, bool named, int model_classes,
+                        const std::vector<std::string>& data);
 
 }  // namespace yolov3

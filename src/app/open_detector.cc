@@ -4,13 +4,12 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "format/model_file.h"
 
 namespace yolov3 {
 
 void add_detector_options(Options& options, DetectorChoice& choice) {
   options.group("The network");
-  options.add("weights", &choice.weights, "the model: an .h5 that training wrote").placeholder("FILE.h5");
+  add_model_options(options, choice.model);
   options.add("imgsz", &choice.imgsz, "network input in pixels, multiples of 32; 0 = what the model was trained with")
       .alias("img-size")
       .alias("img");
@@ -31,6 +30,8 @@ void add_detector_options(Options& options, DetectorChoice& choice) {
       .alias("nms")
       .range(0, 1);
   options.add("multi-label", &choice.detect.decode.multi_label, "every class over --conf, not only a box's best");
+  options.add("clip-first", &choice.detect.clip_first,
+              "clip boxes to the picture before NMS, as the notes do it; false = after it, as Darknet and OpenCV do");
   options.add("agnostic-nms", &choice.detect.nms.agnostic, "boxes of other classes suppress too");
   options.add("max-det", &choice.detect.nms.max_detections, "boxes a picture, best first; 0 = all").range(0, 1e6);
   options.group("Where and how to run");
@@ -69,7 +70,7 @@ EngineOptions engine_options(const DetectorChoice& choice, const Model& model) {
     throw Error(
         fmt::format("--precision int8: {} has no int8 scales; yolov3 calibrate --data D --weights {} finds them "
                     "and puts them into it",
-                    choice.weights.string(), choice.weights.string()),
+                    choice.model.weights.string(), choice.model.weights.string()),
         Error::Kind::usage);
   }
   return options;
@@ -78,15 +79,16 @@ EngineOptions engine_options(const DetectorChoice& choice, const Model& model) {
 }  // namespace
 
 OpenDetector open_detector(const DetectorChoice& choice) {
-  Model model = load_model(choice.weights);
+  LoadedModel loaded = load_chosen(choice.model, choice.names_of_data);
+  Model& model = loaded.model;
   const EngineOptions options = engine_options(choice, model);
   NetworkSpec spec = std::move(model.spec);
   if (choice.imgsz.width > 0) spec = with_input_size(std::move(spec), choice.imgsz.width, choice.imgsz.height);
   auto weights = std::make_shared<const Weights>(std::move(model.weights));
   std::unique_ptr<Engine> engine = make_engine(options, spec, std::move(weights));
-  log_info("{}: {} classes, input {}x{}, engine {}", choice.weights.string(), class_count(spec), spec.input.width,
+  log_info("{}: {} classes, input {}x{}, engine {}", choice.model.weights.string(), class_count(spec), spec.input.width,
            spec.input.height, engine->name());
-  return {Detector(spec, std::move(engine), choice.detect), std::move(model.names)};
+  return {Detector(spec, std::move(engine), choice.detect), std::move(model.names), loaded.named};
 }
 
 }  // namespace yolov3

@@ -34,10 +34,11 @@ const std::vector<Command>& commands() {
       {"eval", {"val", "map"}, "how good a model is on a data set: mAP, precision, recall", run_eval},
       {"detect", {"predict"}, "find objects in pictures", run_detect},
       {"calibrate", {}, "make a trained model run in int8, with a check of what that costs", run_calibrate},
+      {"export", {}, "a model for other programs: ONNX, Darknet, Keras, or this one", run_export},
+      {"compare", {}, "two models or engines on the same pictures: where they differ, and by how much", run_compare},
       {"data", {}, "check a data set, or make the built-in one (data check, data synth)", run_data},
       {"anchors", {"calc_anchors"}, "do a model's anchors fit a data set, and which would fit better", run_anchors},
       {"explain", {}, "which cells answer for the objects of one picture, and what a network says there", run_explain},
-      {"export", {}, "a model as a file for other programs: ONNX", run_export},
       {"bench", {}, "how fast a network runs here: every stage and every layer", run_bench},
       {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},
   };

@@ -14,6 +14,8 @@ int run_train(const std::vector<std::string>& arguments);
 int run_eval(const std::vector<std::string>& arguments);
 int run_detect(const std::vector<std::string>& arguments);
 int run_calibrate(const std::vector<std::string>& arguments);
+int run_export(const std::vector<std::string>& arguments);
+int run_compare(const std::vector<std::string>& arguments);
 int run_data(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
 int run_anchors(const std::vector<std::string>& arguments);

@@ -42,7 +42,10 @@ void add_input_options(Options& options, TrainCommand& c) {
       .alias("cfg")
       .placeholder("NAME|FILE.cfg");
   options
-      .add("weights", &t.weights, "start from this model; layers that do not fit start fresh, and a table says which")
+      .add("weights", &t.weights,
+           "start from this model: an .h5, Darknet's .weights or a backbone of it (darknet53.conv.74), or Keras' "
+           "weights; "
+           "layers that do not fit start fresh, head rows follow the class names, and a table says so")
       .placeholder("FILE");
   options.add("imgsz", &c.imgsz, "network input in pixels, multiples of 32").alias("img-size").alias("img");
   options

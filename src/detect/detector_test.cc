@@ -44,6 +44,7 @@ TEST(PostProcessor, EqualsTheReference) {
     DetectOptions options;
     options.decode.score_threshold = static_cast<float>(number("score_threshold"));
     options.nms.iou_threshold = static_cast<float>(number("iou_threshold"));
+    options.clip_first = true;  // the notes' order
     const RawPredictions raw(golden_array(group + "/pred"));
 
     PostProcessor post(raw.heads, options);
@@ -67,6 +68,18 @@ TEST(PostProcessor, EqualsTheReference) {
       EXPECT_EQ(found.class_id, static_cast<int>(row[5]));
     }
   }
+}
+
+// A box of 200 x 100 that reaches 100 beyond the left border, and one of 100 x 80 inside it: IoU 0.4, clipped 0.8.
+TEST(PostProcessor, NmsSeesBoxesBeforeOrAfterTheyAreClipped) {
+  const Letterbox letterbox = make_stretch(300, 300, 300, 300);
+  const std::vector<Detection> candidates_net = {{{-100, 0, 100, 100}, 0, 0.9f}, {{0, 0, 100, 80}, 0, 0.8f}};
+  DetectOptions options{.nms = {.iou_threshold = 0.5f}};
+  EXPECT_EQ(PostProcessor({}, options).run(candidates_net, letterbox, 300, 300),
+            (std::vector<Detection>{{{0, 0, 100, 100}, 0, 0.9f}, {{0, 0, 100, 80}, 0, 0.8f}}));
+  options.clip_first = true;
+  EXPECT_EQ(PostProcessor({}, options).run(candidates_net, letterbox, 300, 300),
+            (std::vector<Detection>{{{0, 0, 100, 100}, 0, 0.9f}}));
 }
 
 TEST(PostProcessor, ClipsMapsBackAndLeavesOutWhatIsEmpty) {

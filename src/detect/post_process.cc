@@ -5,16 +5,19 @@
 namespace yolov3 {
 namespace {
 
-// box_net to box_image, clipped to the picture; those that are empty then are left out.
-void to_image(std::vector<Detection>& candidates, const Letterbox& letterbox, int image_width, int image_height) {
+void to_image(std::vector<Detection>& candidates, const Letterbox& letterbox) {
+  for (Detection& candidate : candidates) candidate.box = image_from_net(letterbox, candidate.box);
+}
+
+// Those that are empty then are left out.
+void clip_to_image(std::vector<Detection>& boxes, int image_width, int image_height) {
   size_t used = 0;
-  for (const Detection& candidate_net : candidates) {
-    Detection found = candidate_net;
-    found.box = clip(image_from_net(letterbox, candidate_net.box), static_cast<float>(image_width),
-                     static_cast<float>(image_height));
-    if (found.box.area() > 0) candidates[used++] = found;  // false for not-a-number too
+  for (const Detection& box_image : boxes) {
+    Detection found = box_image;
+    found.box = clip(box_image.box, static_cast<float>(image_width), static_cast<float>(image_height));
+    if (found.box.area() > 0) boxes[used++] = found;  // false for not-a-number too
   }
-  candidates.resize(used);
+  boxes.resize(used);
 }
 
 }  // namespace
@@ -37,10 +40,11 @@ const std::vector<Detection>& PostProcessor::run(std::span<const Detection> cand
   return detections_;
 }
 
-// Clipping before NMS, as the notes' project does: clipped boxes overlap differently.
 void PostProcessor::suppress(const Letterbox& letterbox, int image_width, int image_height) {
-  to_image(candidates_, letterbox, image_width, image_height);
+  to_image(candidates_, letterbox);
+  if (options_.clip_first) clip_to_image(candidates_, image_width, image_height);
   nms_.run(candidates_, options_.nms, detections_);
+  clip_to_image(detections_, image_width, image_height);
 }
 
 }  // namespace yolov3

@@ -16,6 +16,9 @@ struct DetectOptions {
   DecodeOptions decode;
   NmsOptions nms;
   bool letterbox = true;  // false: stretch
+  // Boxes are clipped to the picture before NMS, as the notes' project does it, or after it, as Darknet, OpenCV and
+  // Ultralytics do: boxes that reach beyond a border overlap by more once they are clipped.
+  bool clip_first = false;
 };
 
 // Keeps its working memory, so that it allocates only for more candidates than it has ever had.

@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <optional>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "format/choose_network.h"
 #include "format/sealed_file.h"
-#include "net/models.h"
 
 namespace fs = std::filesystem;
 
@@ -21,91 +20,12 @@ static_assert(std::endian::native == std::endian::little, "the file's numbers ar
 
 constexpr uint64_t kOldHeader = 16, kHeader = 20;  // bytes: three int32 and `seen` as int32 or int64
 constexpr int32_t kVersions = 1000;                // Darknet's own bound; beyond it are files of its early days
-constexpr int kMaxClasses = 65536;
-
-int64_t count_floats(const std::vector<ParamSlot>& slots) {
-  int64_t count = 0;
-  for (const ParamSlot& slot : slots) count += element_count(slot.shape);
-  return count;
-}
-
-// The class count with which the network would have `floats` numbers: every class adds the same to each head's
-// convolution. Nothing when there is none, or a head stands behind something else.
-std::optional<int64_t> fitting_classes(const NetworkSpec& spec, int64_t floats) {
-  int64_t a_class = 0, classes = 0;
-  for (const Layer& layer : spec.layers) {
-    const auto* yolo = std::get_if<Yolo>(&layer.op);
-    if (yolo == nullptr) continue;
-    const auto index = static_cast<size_t>(layer.inputs[0]);
-    const auto* conv = std::get_if<Conv>(&spec.layers[index].op);
-    if (conv == nullptr) return std::nullopt;
-    const int64_t kernel = input_shape(spec, index).channels / conv->groups * conv->size * conv->size;
-    a_class += static_cast<int64_t>(yolo->mask.size()) * (kernel + (conv->batch_normalize ? 4 : 1));
-    classes = yolo->classes;
-  }
-  const int64_t more = floats - count_floats(param_slots(spec));
-  if (a_class == 0 || more % a_class != 0) return std::nullopt;
-  const int64_t fits = classes + more / a_class;
-  return fits >= 1 && fits <= kMaxClasses ? std::optional(fits) : std::nullopt;
-}
-
-// "yolov3-tiny with 80 classes"; empty when no model of ours has that many numbers.
-std::string fitting_model(int64_t floats) {
-  for (const char* name : {"yolov3", "yolov3-spp", "yolov3-tiny"}) {
-    const auto classes = fitting_classes(make_model(name, {}), floats);
-    if (classes) return fmt::format("{} with {} classes", name, *classes);
-  }
-  return "";
-}
-
-// How many slots the first `floats` numbers fill, when they end with a convolution; 0 when they do not.
-size_t whole_slots(const std::vector<ParamSlot>& slots, int64_t floats) {
-  for (size_t i = 0; i < slots.size() && floats > 0; ++i) {
-    floats -= element_count(slots[i].shape);
-    if (floats == 0 && slots[i].kind == ParamKind::kernel) return i + 1;
-  }
-  return 0;
-}
-
-std::string where_it_ends(const std::vector<ParamSlot>& slots, int64_t floats) {
-  for (const ParamSlot& slot : slots) {
-    const int64_t count = element_count(slot.shape);
-    if (floats < count) return fmt::format("{} of {} in {}", floats, count, slot.name);
-    floats -= count;
-  }
-  return "the end";
-}
 
 struct Found {
   fs::path path;
   uint64_t size = 0, header = kOldHeader;
-  int64_t floats = 0;
+  int64_t numbers = 0;
 };
-
-[[noreturn]] void fail_count(const Found& found, const NetworkSpec& spec, const std::vector<ParamSlot>& slots) {
-  const int64_t expected = count_floats(slots);
-  std::string message =
-      fmt::format("{}: {} numbers, but the network has {}", found.path.string(), found.floats, expected);
-  const bool detects =
-      std::ranges::any_of(spec.layers, [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
-  if (detects) message += fmt::format(" with its {} classes", class_count(spec));
-  const size_t part = whole_slots(slots, found.floats);
-  if (const auto classes = fitting_classes(spec, found.floats)) {
-    message +=
-        fmt::format("; {} classes would fit: give the .cfg (or the number of classes) it was trained with", *classes);
-  } else if (const std::string model = fitting_model(found.floats); !model.empty()) {
-    message += fmt::format("; it would fit {}: is this the right model?", model);
-  } else if (part > 0) {
-    message += fmt::format("; it ends with convolution {} of {} (layer {}): a backbone, which training can begin with",
-                           slots[part - 1].conv + 1, slots.back().conv + 1, slots[part - 1].layer);
-  } else if (found.floats < expected) {
-    message += fmt::format("; it ends after {}: was the download cut, or is it of another model?",
-                           where_it_ends(slots, found.floats));
-  } else {
-    message += fmt::format("; {} are too many: is it of another model?", found.floats - expected);
-  }
-  throw Error(message);
-}
 
 // A web page in place of the file is what most failed downloads leave.
 void check_kind(std::string_view head, const fs::path& path) {
@@ -152,11 +72,17 @@ Found look_at(int descriptor, const fs::path& path, DarknetWeights& out) {
   const uint64_t bytes = found.size - found.header;
   check(bytes % sizeof(float) == 0, "{}: {} bytes follow the header, no multiple of 4: the file was cut or changed",
         path.string(), bytes);
-  found.floats = static_cast<int64_t>(bytes / sizeof(float));
+  found.numbers = static_cast<int64_t>(bytes / sizeof(float));
   return found;
 }
 
 }  // namespace
+
+int64_t count_darknet_numbers(const fs::path& path) {
+  const OpenFile file = OpenFile::for_reading(path);
+  DarknetWeights ignored;
+  return look_at(file.descriptor(), path, ignored).numbers;
+}
 
 DarknetWeights load_darknet_weights(const fs::path& path, const NetworkSpec& spec, DarknetPart accepted) {
   const std::vector<ParamSlot> slots = param_slots(spec);
@@ -164,8 +90,10 @@ DarknetWeights load_darknet_weights(const fs::path& path, const NetworkSpec& spe
   const OpenFile file = OpenFile::for_reading(path);
   DarknetWeights out;
   const Found found = look_at(file.descriptor(), path, out);
-  const size_t count = whole_slots(slots, found.floats);
-  if (count < slots.size() && (count == 0 || accepted == DarknetPart::whole)) fail_count(found, spec, slots);
+  const size_t count = whole_slots(slots, found.numbers);
+  if (count < slots.size() && (count == 0 || accepted == DarknetPart::whole)) {
+    fail_numbers(path, found.numbers, spec);
+  }
   uint64_t offset = found.header;
   for (size_t i = 0; i < count; ++i) {
     Tensor& tensor = out.weights.tensors.emplace_back(slots[i].shape);

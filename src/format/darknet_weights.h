@@ -32,6 +32,9 @@ enum class DarknetPart { whole, backbone };  // backbone: a whole file is welcom
 DarknetWeights load_darknet_weights(const std::filesystem::path& path, const NetworkSpec& spec,
                                     DarknetPart accepted = DarknetPart::whole);
 
+// How many numbers follow the header: what tells the network (format/choose_network.h).
+int64_t count_darknet_numbers(const std::filesystem::path& path);
+
 struct DarknetSaveOptions {
   int64_t seen = 0;
   int layers = -1;  // only the layers before this one, as in Darknet's `partial`; -1 = all

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "format/hdf5_file.h"
 #include "format/keras_layout.h"
+#include "format/keras_weights.h"
 #include "format/sealed_file.h"
 #include "net/cfg.h"
 
@@ -74,35 +75,6 @@ void write_description(hdf5::File& file, const Model& model) {
   const std::vector<float> anchors = anchor_list(model.spec);
   file.write_attribute("", "anchors", Shape{static_cast<int64_t>(anchors.size()) / 2, 2}, anchors);
   for (const auto& [name, text] : model.facts) file.write_attribute("", kFactPrefix + name, text);
-}
-
-void write_weights(hdf5::File& file, const Model& model) {
-  const std::vector<ParamSlot> slots = param_slots(model.spec);
-  const std::vector<KerasLayer> layers = keras_layers(model.spec, slots);
-  std::vector<std::string> layer_names;
-  for (const KerasLayer& layer : layers) layer_names.push_back(layer.name);
-  file.write_attribute("", "layer_names", layer_names, hdf5::Charset::ascii);
-  file.write_attribute("", "backend", "tensorflow");
-  file.write_attribute("", "keras_version", "2.4.0");
-
-  std::vector<float> staged;
-  for (const KerasLayer& layer : layers) {
-    file.make_group(layer.name);
-    std::vector<std::string> weight_names;
-    for (const KerasWeight& weight : layer.weights) {
-      weight_names.push_back(weight.name);
-      const Tensor& tensor = model.weights.tensors[weight.slot];
-      const std::string path = layer.name + "/" + weight.name;
-      if (weight.kernel) {
-        staged.resize(static_cast<size_t>(tensor.size()));
-        hwio_from_oihw(tensor.shape(), tensor.data(), staged.data());
-        file.write_tensor(path, hwio_shape(tensor.shape()), staged.data());
-      } else {
-        file.write_tensor(path, tensor.shape(), tensor.data());
-      }
-    }
-    file.write_attribute(layer.name, "weight_names", weight_names, hdf5::Charset::ascii);
-  }
 }
 
 void write_training(hdf5::File& file, const TrainingState& state, const fs::path& path) {
@@ -235,7 +207,7 @@ void save_model(const fs::path& path, const Model& model, const TrainingState* s
     hdf5::File file = hdf5::File::create(opened.descriptor(), path);
     write_description(file, model);
     if (model.quantization) write_quantization(file, *model.quantization);
-    write_weights(file, model);
+    write_keras_layers(file, model.spec, model.weights);
     if (state != nullptr) write_training(file, *state, path);
     size = file.close();
   }

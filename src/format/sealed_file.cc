@@ -72,8 +72,9 @@ bool contains(int descriptor, uint64_t size, std::string_view word, const fs::pa
   }
   if (contains(descriptor, size, "layer_names", path) || contains(descriptor, size, "weight_names", path)) {
     fail(
-        "{}: a Keras weights file (.h5) of another program: it says neither the network's structure nor its classes; "
-        "reading those is not part of this version",
+        "{}: a Keras weights file (.h5) of another program: it says neither the network's structure nor its classes, "
+        "and "
+        "has no state of a training run",
         path.string());
   }
   fail("{}: an HDF5 file, but not a model of this program (no checksum at its end)", path.string());
@@ -121,6 +122,21 @@ void seal(int descriptor, uint64_t size, const fs::path& path) {
           errno == ENOSPC || errno == EDQUOT ? "; free some space or write elsewhere" : "");
     done += static_cast<size_t>(put);
   }
+}
+
+FileKind kind_of_file(int descriptor, const fs::path& path) {
+  struct stat status {};
+  check(::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode),
+        "{}: expected a model file, found a folder, device or pipe", path.string());
+  const auto size = static_cast<uint64_t>(status.st_size);
+  std::string head(static_cast<size_t>(std::min<uint64_t>(size, 512)), '\0');
+  read_at(descriptor, 0, head.data(), head.size(), path);
+  if (!head.starts_with(kHdf5Signature)) return FileKind::no_hdf5;
+  std::string trailer(static_cast<size_t>(std::min<uint64_t>(size, kSealSize)), '\0');
+  read_at(descriptor, size - trailer.size(), trailer.data(), trailer.size(), path);
+  const bool cut = announced_end(head) > size;  // verify_seal says so
+  const bool own = trailer.starts_with(kMagic) || contains(descriptor, size, "yolov3_cfg", path);
+  return own || cut ? FileKind::sealed : FileKind::other_hdf5;
 }
 
 uint64_t verify_seal(int descriptor, const fs::path& path) {

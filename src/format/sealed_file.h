@@ -39,6 +39,11 @@ void seal(int descriptor, uint64_t size, const std::filesystem::path& path);
 // Errors: anything but a whole, sealed HDF5 file, saying what it is where that can be told.
 uint64_t verify_seal(int descriptor, const std::filesystem::path& path);
 
+// What a file seems to be by its first and last bytes; nothing is verified. `sealed`: ends with a seal, damaged or not,
+// or has our cfg inside.
+enum class FileKind { sealed, other_hdf5, no_hdf5 };
+FileKind kind_of_file(int descriptor, const std::filesystem::path& path);
+
 // Reads exactly `size` bytes. Errors: the file ends before, because it shrank since its size was asked for.
 void read_at(int descriptor, uint64_t offset, char* out, size_t size, const std::filesystem::path& path);
 

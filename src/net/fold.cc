@@ -1,6 +1,9 @@
 #include "net/fold.h"
 
 #include <cmath>
+#include <utility>
+
+#include "base/error.h"
 
 namespace yolov3 {
 
@@ -33,6 +36,25 @@ FoldedNetwork fold_batch_norm(const NetworkSpec& spec, const Weights& weights) {
     folded.weights.tensors.push_back(std::move(kernel));
   }
   return folded;
+}
+
+Rescaled with_bn_epsilon(NetworkSpec spec, Weights weights, float epsilon) {
+  check_weights(spec, weights);
+  const std::vector<ParamSlot> slots = param_slots(spec);
+  const double from = std::exchange(spec.bn_epsilon, epsilon), to = epsilon;
+  if (from == to) return {std::move(spec), std::move(weights)};
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i].kind != ParamKind::gamma) continue;
+    Tensor& gamma = weights.tensors[i];
+    const Tensor& var = weights.tensors[i + 2];  // gamma, running mean, running variance: net/weights.h
+    for (int64_t f = 0; f < gamma.size(); ++f) {
+      check(var[f] + from > 0 && var[f] + to > 0,
+            "{}: the running variance of filter {} is {}: with a batch norm epsilon of {} it has no root",
+            slots[i].name, f, var[f], var[f] + from > 0 ? to : from);
+      gamma[f] = static_cast<float>(gamma[f] * std::sqrt((var[f] + to) / (var[f] + from)));
+    }
+  }
+  return {std::move(spec), std::move(weights)};
 }
 
 }  // namespace yolov3

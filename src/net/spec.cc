@@ -64,6 +64,28 @@ NetworkSpec with_input_size(NetworkSpec spec, int64_t width, int64_t height) {
   return net.build();
 }
 
+NetworkSpec with_classes(NetworkSpec spec, int classes) {
+  check(classes >= 1, "a network needs at least 1 class, not {}", classes);
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    auto* yolo = std::get_if<Yolo>(&spec.layers[i].op);
+    if (yolo == nullptr) continue;
+    auto* conv = i > 0 ? std::get_if<Conv>(&spec.layers[i - 1].op) : nullptr;
+    check(conv != nullptr, "layer {}: its head stands behind no convolution, so its number of classes is fixed", i);
+    conv->filters = static_cast<int>(yolo->mask.size()) * (5 + classes);
+    yolo->classes = classes;
+  }
+  NetworkBuilder net(spec.input, spec.bn_epsilon);
+  for (Layer& layer : spec.layers) net.add(std::move(layer.op), std::move(layer.inputs));
+  return net.build();
+}
+
+NetworkSpec first_layers(NetworkSpec spec, int count) {
+  check(count >= 1 && static_cast<size_t>(count) <= spec.layers.size(), "a network of {} layers has no first {}",
+        spec.layers.size(), count);
+  spec.layers.resize(static_cast<size_t>(count));
+  return spec;
+}
+
 const LayerShape& input_shape(const NetworkSpec& spec, size_t index, size_t which) {
   const int from = spec.layers.at(index).inputs.at(which);
   return from == kNetworkInput ? spec.input : spec.layers.at(static_cast<size_t>(from)).out;

@@ -122,6 +122,13 @@ int class_count(const NetworkSpec& spec);
 // greatest stride, absurd sizes), saying which.
 NetworkSpec with_input_size(NetworkSpec spec, int64_t width, int64_t height);
 
+// The same network for another number of classes: the convolution before each head gets the filters that it needs.
+// Errors: a head that stands behind something else than a convolution of its own.
+NetworkSpec with_classes(NetworkSpec spec, int classes);
+
+// The layers before layer `count`: a backbone.
+NetworkSpec first_layers(NetworkSpec spec, int count);
+
 // Input channels of layer `index`'s input number `which`.
 const LayerShape& input_shape(const NetworkSpec& spec, size_t index, size_t which = 0);
 

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "format/load_model.h"
 #include "net/cfg.h"
 #include "net/models.h"
 #include "train/optimizer.h"
@@ -56,11 +57,31 @@ NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<st
   return with_input_size(cfg.spec, options.width, options.height);
 }
 
+namespace {
+
+// Weights of any kind, for a network like options.model's.
+Model load_source(const TrainOptions& options, const std::vector<std::string>& names) {
+  LoadedModel loaded = load_model(ModelSource{options.weights, options.model, {}, true});
+  if (loaded.named) return std::move(loaded.model);
+  const bool same_count = loaded.model.names.size() == names.size();
+  if (same_count) {
+    log_info("{}: it names no classes; its {} are taken as the data set's, in their order", options.weights.string(),
+             names.size());
+  } else {
+    log_info("{}: it names none of its {} classes, so their rows of the heads start fresh", options.weights.string(),
+             loaded.model.names.size());
+  }
+  loaded.model.names = same_count ? names : std::vector<std::string>{};
+  return std::move(loaded.model);
+}
+
+}  // namespace
+
 Weights make_initial_weights(const TrainOptions& options, const NetworkSpec& spec,
                              const std::vector<std::string>& names) {
   Weights weights = random_weights(spec, {.seed = options.seed});
   if (!options.weights.empty()) {
-    const TransferReport report = transfer_weights(load_model(options.weights), spec, names, weights);
+    const TransferReport report = transfer_weights(load_source(options, names), spec, names, weights);
     check(report.loaded > 0, "{}: none of its tensors fits this network\n{}", options.weights.string(), report.table);
     log_info("{}: {}", options.weights.string(), trim(report.table));
   }

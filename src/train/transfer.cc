@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <map>
 
+#include "net/coco_names.h"
+#include "net/fold.h"
+
 namespace yolov3 {
 namespace {
 
@@ -26,7 +29,8 @@ std::vector<int64_t> matching_rows(const Yolo& from, const std::vector<std::stri
     const int64_t first = static_cast<int64_t>(anchor) * (kBoxRows + from.classes);
     for (int64_t row = 0; row < kBoxRows; ++row) rows.push_back(first + row);
     for (const std::string& name : to_names) {
-      const auto found = std::find(from_names.begin(), from_names.end(), name);
+      const auto found = std::ranges::find_if(
+          from_names, [&name](const std::string& from_name) { return same_class(from_name, name); });
       rows.push_back(found == from_names.end() ? -1 : first + kBoxRows + (found - from_names.begin()));
     }
   }
@@ -60,7 +64,8 @@ LayerMatch match_layer(const Model& source, const std::map<std::string, size_t>&
   }
   const Yolo* to = head_after(spec, layer);
   const Yolo* from = to ? head_after(source.spec, layer) : nullptr;
-  if (!to || (from && source.names == names)) return {same, {}};
+  const bool same_names = std::ranges::equal(source.names, names, same_class);
+  if (!to || (from && same_names)) return {same, {}};
   if (!from || !same_but_rows || from->mask.size() != to->mask.size()) return {};
   return {false, matching_rows(*from, source.names, *to, names)};
 }
@@ -69,6 +74,11 @@ LayerMatch match_layer(const Model& source, const std::map<std::string, size_t>&
 
 TransferReport transfer_weights(const Model& source, const NetworkSpec& spec, const std::vector<std::string>& names,
                                 Weights& weights) {
+  if (source.spec.bn_epsilon != spec.bn_epsilon) {  // the weights as they are under this network's epsilon
+    auto [own_spec, own_weights] = with_bn_epsilon(source.spec, source.weights, spec.bn_epsilon);
+    const Model rescaled{std::move(own_spec), std::move(own_weights), source.names, source.facts};
+    return transfer_weights(rescaled, spec, names, weights);
+  }
   std::map<std::string, size_t> available;
   const std::vector<ParamSlot> from_slots = param_slots(source.spec), slots = param_slots(spec);
   for (size_t i = 0; i < from_slots.size(); ++i) available[from_slots[i].name] = i;

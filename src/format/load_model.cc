@@ -1,0 +1,117 @@
+#include "format/load_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "format/choose_network.h"
+#include "format/darknet_weights.h"
+#include "format/keras_weights.h"
+#include "format/sealed_file.h"
+#include "net/coco_names.h"
+
+namespace fs = std::filesystem;
+
+namespace yolov3 {
+namespace {
+
+bool detects(const NetworkSpec& spec) {
+  return std::ranges::any_of(spec.layers, [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
+}
+
+NetworkSpec network_of(const ModelSource& source, int64_t numbers) {
+  const NetworkChoice choice{source.model, static_cast<int>(source.names.size()), source.transfer};
+  return choose_network(choice, numbers, source.weights);
+}
+
+// A variance is never negative; numbers that were read into wrong places are, somewhere. (Dead channels of published
+// models have -7e-44.)
+void check_places(const NetworkSpec& spec, const Weights& weights, const fs::path& path) {
+  constexpr float kRounding = -1e-6f;
+  const std::vector<ParamSlot> slots = param_slots(spec);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (slots[i].kind != ParamKind::running_var) continue;
+    const auto values = weights.tensors[i].values();
+    const auto wrong = std::ranges::find_if(values, [](float v) { return !(v >= kRounding) || std::isinf(v); });
+    check(wrong == values.end(),
+          "{}: {} has {}, which no variance can be: the file is of another network or class count (as many numbers, in "
+          "other places), or damaged; give the .cfg that it was trained with",
+          path.string(), slots[i].name, wrong == values.end() ? 0 : *wrong);
+  }
+}
+
+void give_names(const ModelSource& source, LoadedModel& loaded) {
+  Model& model = loaded.model;
+  if (!detects(model.spec)) return;
+  const int classes = class_count(model.spec);
+  if (!source.names.empty()) {
+    check(source.names.size() == static_cast<size_t>(classes), "{}: {} class names were given for its {} classes",
+          source.weights.string(), source.names.size(), classes);
+    model.names = source.names;
+  } else if (static_cast<size_t>(classes) == coco_names().size()) {
+    model.names = coco_names();
+    log_info("{}: it names no classes; its 80 are taken as COCO's", source.weights.string());
+  } else {
+    loaded.named = false;
+    for (int k = 0; k < classes; ++k) model.names.push_back(std::to_string(k));
+  }
+}
+
+LoadedModel load_own(const ModelSource& source) {
+  if (!source.model.empty() && !source.transfer) {
+    throw Error(
+        fmt::format("--model {}: {} holds its own network; give one of them", source.model, source.weights.string()),
+        Error::Kind::usage);
+  }
+  return {load_model(source.weights), ModelKind::own, true};
+}
+
+LoadedModel load_darknet(const ModelSource& source) {
+  LoadedModel loaded{{}, ModelKind::darknet, true};
+  loaded.model.spec = network_of(source, count_darknet_numbers(source.weights));
+  DarknetWeights read = load_darknet_weights(source.weights, loaded.model.spec);
+  loaded.model.weights = std::move(read.weights);
+  loaded.model.facts["origin"] = fmt::format("Darknet's {}", source.weights.filename().string());
+  loaded.model.facts["pictures_seen"] = std::to_string(read.seen);
+  return loaded;
+}
+
+LoadedModel load_keras(const ModelSource& source) {
+  LoadedModel loaded{{}, ModelKind::keras, true};
+  const std::vector<KerasTensor> tensors = load_keras_tensors(source.weights);
+  try {
+    loaded.model.spec = network_of(source, count_keras_numbers(tensors));
+  } catch (const Error& error) {
+    fail("{}\nKeras' layers in it: {}", error.what(), describe_keras_layers(tensors));
+  }
+  KerasMatch match = match_keras_tensors(tensors, loaded.model.spec, source.weights);
+  loaded.model.weights = std::move(match.weights);
+  loaded.model.facts["origin"] = fmt::format("Keras' {}", source.weights.filename().string());
+  log_info("{}: Keras' weights, {} arrays paired {}", source.weights.string(), tensors.size(), match.how);
+  return loaded;
+}
+
+}  // namespace
+
+ModelKind kind_of_model(const fs::path& path) {
+  const FileKind kind = kind_of_file(OpenFile::for_reading(path).descriptor(), path);
+  if (kind == FileKind::other_hdf5) return ModelKind::keras;
+  // An .h5 that is no HDF5 is a failed download or something else that the own format's messages tell.
+  const bool own = kind == FileKind::sealed || ends_with_ignoring_case(path.string(), ".h5") ||
+                   ends_with_ignoring_case(path.string(), ".hdf5");
+  return own ? ModelKind::own : ModelKind::darknet;
+}
+
+LoadedModel load_model(const ModelSource& source) {
+  const ModelKind kind = kind_of_model(source.weights);
+  if (kind == ModelKind::own) return load_own(source);
+  LoadedModel loaded = kind == ModelKind::darknet ? load_darknet(source) : load_keras(source);
+  check_places(loaded.model.spec, loaded.model.weights, source.weights);
+  give_names(source, loaded);
+  return loaded;
+}
+
+}  // namespace yolov3
