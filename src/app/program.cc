@@ -36,7 +36,7 @@ const std::vector<Command>& commands() {
       {"calibrate", {}, "make a trained model run in int8, with a check of what that costs", run_calibrate},
       {"export", {}, "a model for other programs: ONNX, Darknet, Keras, or this one", run_export},
       {"compare", {}, "two models or engines on the same pictures: where they differ, and by how much", run_compare},
-      {"data", {}, "check a data set, or make the built-in one (data check, data synth)", run_data},
+      {"data", {}, "look at, mend, convert, split and make data sets (data check, stats, convert, split, synth, preview)", run_data},
       {"anchors", {"calc_anchors"}, "do a model's anchors fit a data set, and which would fit better", run_anchors},
       {"explain", {}, "which cells answer for the objects of one picture, and what a network says there", run_explain},
       {"bench", {}, "how fast a network runs here: every stage and every layer", run_bench},
