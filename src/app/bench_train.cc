@@ -152,7 +152,7 @@ std::string json_of(const Figures& f) {
   json["width"] = f.spec.input.width;
   json["height"] = f.spec.input.height;
   json["engine"] = f.choice.options.engine;
-  json["precision"] = f.choice.options.precision;
+  json["precision"] = f.measure.precision;
   json["step_ms"] = f.step_ms();
   json["parts_ms"] = {{"forward", parts.forward},
                       {"loss", parts.loss},

@@ -48,7 +48,8 @@ std::vector<std::string> add_options(Options& options, ExportCommand& c) {
   options.group("What to write");
   options
       .add("to", &c.to,
-           "onnx = for OpenCV, ONNX Runtime and others; darknet = .weights, .cfg and .names; keras = weights in Keras' layout, for its epsilon of 1e-3; h5 = this "
+           "onnx = for OpenCV, ONNX Runtime and others; darknet = .weights, .cfg and .names; keras = weights in Keras' "
+           "layout, for its epsilon of 1e-3; h5 = this "
            "program's own model file")
       .choices({"onnx", "darknet", "keras", "h5"});
   options.add("out", &c.out, "the file to write; nothing that exists is overwritten").placeholder("FILE");

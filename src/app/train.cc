@@ -117,7 +117,10 @@ void add_run_options(Options& options, TrainOptions& t) {
       .add("precision", &t.precision,
            "of maps and convolutions; auto = whichever trains faster here, measured once and then kept")
       .choices({"auto", "f32", "bf16"});
-  options.add("tune", &t.tune, "measure the algorithms of every convolution before the first step, and keep the best");
+  options.add(
+      "tune", &t.tune,
+      "measure the algorithms of every convolution before the first step, and keep the best; without effect where "
+      "a plan is recorded already");
   options
       .add("training-plan", &t.training_plan,
            "how oneDNN's engine trains, as args.toml and checkpoints record it: the same plan, seed and threads give "

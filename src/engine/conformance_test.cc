@@ -129,6 +129,8 @@ TEST(Dnnl, AShortBatchRidesInTheFullOnesProgram) {
   EXPECT_EQ(numbers_of(engine->forward_pictures(first_three), 3), expected) << "the same program, the same bits";
   EXPECT_EQ(engine->describe().size(), 2u) << "one program, and the plan";
 
+  engine->forward_pictures(std::span(pictures).first(2));
+  EXPECT_EQ(engine->describe().size(), 2u) << "another size that comes for the first time";
   const std::vector<float> own = numbers_of(engine->forward_pictures(first_three), 3);
   EXPECT_EQ(engine->describe().size(), 4u) << "what comes again gets a program; they tell what they share";
   ASSERT_EQ(own.size(), expected.size());

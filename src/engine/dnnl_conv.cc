@@ -12,16 +12,6 @@ namespace {
 using dnnl::algorithm;
 using dnnl::memory;
 
-memory::data_type data_type(NumberType type) {
-  switch (type) {
-    case NumberType::f32: return memory::data_type::f32;
-    case NumberType::bf16: return memory::data_type::bf16;
-    case NumberType::s8: return memory::data_type::s8;
-    case NumberType::u8: return memory::data_type::u8;
-  }
-  return memory::data_type::undef;
-}
-
 memory::format_tag format_tag(Layout layout) {
   switch (layout) {
     case Layout::planes: return memory::format_tag::nchw;
@@ -81,13 +71,6 @@ dnnl::primitive_attr attributes_of(DnnlModel& model, const ConvTask& task, const
   return attributes;
 }
 
-memory::dims kernel_dims(const ConvTask& task) {
-  const Conv& conv = task.conv;
-  const int64_t per_group = task.in.channels / conv.groups;
-  if (conv.groups == 1) return {conv.filters, per_group, conv.size, conv.size};
-  return {conv.groups, conv.filters / conv.groups, per_group, conv.size, conv.size};
-}
-
 using Primitive = dnnl::convolution_forward::primitive_desc;
 
 bool is_reference(const Primitive& primitive) {
@@ -117,7 +100,8 @@ Primitive ask(DnnlModel& model, const ConvTask& task, const Attempt& attempt, co
 // A kernel that is packed already, for another batch or size, is used again where the same code of oneDNN takes it.
 Primitive ask(DnnlModel& model, const ConvTask& task, const Attempt& attempt) {
   const memory::data_type type = is_int8(attempt.source.type) ? memory::data_type::s8 : data_type(attempt.source.type);
-  const Primitive best = ask(model, task, attempt, memory::desc(kernel_dims(task), type, memory::format_tag::any));
+  const Primitive best =
+      ask(model, task, attempt, memory::desc(kernel_dims(task.conv, task.in.channels), type, memory::format_tag::any));
   if (!best) return best;
   const std::vector<memory::desc> forms = model.packed_forms(task.layer);
   if (std::ranges::count(forms, best.weights_desc()) > 0) return best;
@@ -152,6 +136,22 @@ std::vector<Attempt> ways(const ConvTask& task, const ConvChoice& choice, const 
 }
 
 }  // namespace
+
+memory::data_type data_type(NumberType type) {
+  switch (type) {
+    case NumberType::f32: return memory::data_type::f32;
+    case NumberType::bf16: return memory::data_type::bf16;
+    case NumberType::s8: return memory::data_type::s8;
+    case NumberType::u8: return memory::data_type::u8;
+  }
+  return memory::data_type::undef;
+}
+
+memory::dims kernel_dims(const Conv& conv, int64_t in_channels) {
+  const int64_t per_group = in_channels / conv.groups;
+  if (conv.groups == 1) return {conv.filters, per_group, conv.size, conv.size};
+  return {conv.groups, conv.filters / conv.groups, per_group, conv.size, conv.size};
+}
 
 memory::desc describe_map(const MapFormat& format, int64_t images, const LayerShape& shape) {
   return {{images, shape.channels, shape.height, shape.width}, data_type(format.type), format_tag(format.layout)};

@@ -39,6 +39,9 @@ struct ConvSolution {
 // Errors: a convolution for which oneDNN has nothing, naming the layer.
 ConvSolution solve_conv(DnnlModel& model, const ConvTask& task, const ConvChoice& choice, const Plan& plan);
 
+dnnl::memory::data_type data_type(NumberType type);
+// Kernel dimensions as oneDNN counts them: O,I,H,W, or with groups G,O/G,I/G,H,W.
+dnnl::memory::dims kernel_dims(const Conv& conv, int64_t in_channels);
 dnnl::memory::desc describe_map(const MapFormat& format, int64_t images, const LayerShape& shape);
 
 }  // namespace yolov3

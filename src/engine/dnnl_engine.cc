@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <list>
+#include <set>
 
 #include "base/cpu.h"
 #include "base/error.h"
@@ -49,7 +50,7 @@ class DnnlEngine final : public Engine {
 
   std::vector<RawMap> forward_pictures(std::span<const Image> pictures) override {
     const OpenMpThreads guard(threads_);
-    DnnlProgram& program = prepare(pictures, Batch::may_be_part);
+    DnnlProgram& program = prepare(pictures, Use::maybe_part);
     program.run();
     std::vector<RawMap> maps = program.outputs();
     for (RawMap& map : maps) map.images = static_cast<int64_t>(pictures.size());
@@ -75,10 +76,10 @@ class DnnlEngine final : public Engine {
   struct Program {
     int64_t images, height, width;
     std::unique_ptr<DnnlProgram> program;
-    int64_t last_short_batch = 0;  // that rode in it
+    std::set<int64_t> rode;  // smaller batches that have taken a place in it
   };
 
-  enum class Batch { whole, may_be_part };  // whether a program for more images will do
+  enum class Use { whole, maybe_part };  // whether a program for more images will do
 
   DnnlProgram& prepare(const Tensor& images) {
     check(images.shape().size() == 4 && images.dim(0) >= 1 && images.dim(1) == model_->spec().input.channels,
@@ -89,7 +90,7 @@ class DnnlEngine final : public Engine {
     return program;
   }
 
-  DnnlProgram& prepare(std::span<const Image> pictures, Batch batch) {
+  DnnlProgram& prepare(std::span<const Image> pictures, Use use) {
     check(!pictures.empty(), "an engine was given no pictures");
     check(model_->spec().input.channels == 3, "pictures have 3 channels, the network takes {}",
           model_->spec().input.channels);
@@ -99,24 +100,25 @@ class DnnlEngine final : public Engine {
             "pictures of one batch have one size: {}x{} after {}x{}", picture.width, picture.height, width, height);
     }
     const auto count = static_cast<int64_t>(pictures.size());
-    DnnlProgram* larger = batch == Batch::may_be_part ? program_to_ride_in(count, height, width) : nullptr;
+    DnnlProgram* larger = use == Use::maybe_part ? program_to_ride_in(count, height, width) : nullptr;
     DnnlProgram& program = larger != nullptr ? *larger : program_for(count, height, width);
     pictures_to_map(pictures, first_images(program.input(), count));
     clear_images(program.input(), count);
     return program;
   }
 
-  // The short batch at the end of a folder, which comes once, takes a place in the full one's program; a batch size
-  // that comes again gets a program of its own.
+  // The short batch at the end of a folder, which comes once, takes a place in a larger one's program, the smallest that
+  // there is; a batch size that comes again gets a program of its own.
   DnnlProgram* program_to_ride_in(int64_t images, int64_t height, int64_t width) {
-    const auto of_size = [&](const Program& p) { return p.height == height && p.width == width; };
-    const bool known =
-        std::ranges::any_of(programs_, [&](const Program& p) { return of_size(p) && p.images == images; });
-    const auto larger =
-        std::ranges::find_if(programs_, [&](const Program& p) { return of_size(p) && p.images > images; });
-    if (known || larger == programs_.end() || larger->last_short_batch == images) return nullptr;
-    larger->last_short_batch = images;
-    return larger->program.get();
+    auto best = programs_.end();
+    for (auto p = programs_.begin(); p != programs_.end(); ++p) {
+      if (p->height != height || p->width != width || p->images < images) continue;
+      if (p->images == images) return nullptr;
+      if (best == programs_.end() || p->images < best->images) best = p;
+    }
+    if (best == programs_.end() || !best->rode.insert(images).second) return nullptr;
+    programs_.splice(programs_.begin(), programs_, best);
+    return programs_.front().program.get();
   }
 
   // Most recently used first; the least recently used one goes when there are too many.
@@ -133,11 +135,11 @@ class DnnlEngine final : public Engine {
     auto program = std::make_unique<DnnlProgram>(model_, spec, images, plan_);
     if (programs_.size() >= kKeptPrograms) programs_.pop_back();
     tell_substitutes(*program);
-    programs_.push_front({images, height, width, std::move(program)});
+    programs_.push_front({images, height, width, std::move(program), {}});
     try {
       fit_arena();
-    } catch (...) {  // no memory: a program without a place must not be found next time
-      programs_.pop_front();
+    } catch (...) {  // no memory: no program has a place any more
+      programs_.clear();
       throw;
     }
     return *programs_.front().program;
@@ -187,7 +189,7 @@ class DnnlEngine final : public Engine {
 
 std::vector<StepTime> DnnlEngine::profile(std::span<const Image> pictures) {
   const OpenMpThreads guard(threads_);
-  DnnlProgram& program = prepare(pictures, Batch::whole);
+  DnnlProgram& program = prepare(pictures, Use::whole);
   return program.run_timed();
 }
 

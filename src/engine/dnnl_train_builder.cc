@@ -12,7 +12,7 @@ TrainProgramBuilder::TrainProgramBuilder(DnnlTrainProgram& program)
       model_(program.model_),
       spec_(program.spec_),
       plan_(program.model_.options().plan),
-      lowering_(lower(program.spec_, Purpose::training)),
+      lowering_(lower(program.spec_, program.model_.options().frozen_layers)),
       format_{plan_.type, plan_.layout, 1},
       map_of_layer_(program.spec_.layers.size(), -1) {
   const std::vector<int> layers = conv_layers(spec_);
@@ -101,7 +101,7 @@ int TrainProgramBuilder::fresh_gradient(int map) {
   return made;
 }
 
-int TrainProgramBuilder::whole_gradient(int layer, int map) {
+int TrainProgramBuilder::finish_gradient(int layer, int map) {
   const int whole = gradient_of(map);
   const auto second = second_gradients_.find(map);
   if (second != second_gradients_.end()) {
@@ -246,7 +246,7 @@ void TrainProgramBuilder::backward_layer(int layer) {
   if (const auto* shortcut = std::get_if<Shortcut>(&op)) return backward_shortcut(layer, *shortcut);
   if (const auto* route = std::get_if<Route>(&op)) return backward_route(layer, *route);
   if (const auto* scale = std::get_if<ScaleChannels>(&op)) return backward_scale(layer, *scale);
-  const int in = input_of(layer, 0), gradient = whole_gradient(layer, map_of(layer));
+  const int in = input_of(layer, 0), gradient = finish_gradient(layer, map_of(layer));
   if (const auto* upsample = std::get_if<Upsample>(&op)) {
     give(layer, "upsample gradient", in, {gradient},
          [this_ = &p_, gradient, stride = upsample->stride](const MapView& to, Into into) {
@@ -273,7 +273,7 @@ void TrainProgramBuilder::backward_shortcut(int layer, const Shortcut& shortcut)
           convs_, [&](const auto& conv) { return lowering_.shortcut_of[static_cast<size_t>(conv.first)] == layer; })) {
     return;
   }
-  const int gradient = whole_gradient(layer, map_of(layer));
+  const int gradient = finish_gradient(layer, map_of(layer));
   if (shortcut.activation != Activation::linear) {
     const int before = before_activation_.at(layer);
     add_step(p_.backward_, layer, "activation gradient", {before, gradient},
@@ -294,7 +294,7 @@ void TrainProgramBuilder::backward_shortcut(int layer, const Shortcut& shortcut)
 }
 
 void TrainProgramBuilder::backward_route(int layer, const Route& route) {
-  const int gradient = whole_gradient(layer, map_of(layer));
+  const int gradient = finish_gradient(layer, map_of(layer));
   int64_t first = 0;
   for (size_t which = 0; which < layer_at(layer).inputs.size(); ++which) {
     const int in = input_of(layer, which);
@@ -308,7 +308,7 @@ void TrainProgramBuilder::backward_route(int layer, const Route& route) {
 }
 
 void TrainProgramBuilder::backward_scale(int layer, const ScaleChannels& scale) {
-  const int gradient = whole_gradient(layer, map_of(layer));
+  const int gradient = finish_gradient(layer, map_of(layer));
   const int factors = input_of(layer, 0), in = input_of(layer, 1);
   if (scale.activation != Activation::linear) {
     const int before = before_activation_.at(layer);

@@ -31,6 +31,7 @@ class TrainProgramBuilder {
   struct ConvRecord {
     TrainConvSolution solution;
     int source = -1, z = -1, out = -1, residual = -1;  // maps; z == out: nothing follows the convolution
+    int read = -1;  // the source as it is read: itself, or a copy in the maps' type where it is a head's f32 map
     std::shared_ptr<BatchStatistics> statistics;
   };
 
@@ -95,8 +96,8 @@ class TrainProgramBuilder {
   }
   int gradient_of(int map) const;  // the map of its gradient, -1: nobody has given one
   int fresh_gradient(int map);     // the same, made
-  // Of a map whose gradient is read now: everything that was given, in one map.
-  int whole_gradient(int layer, int map);
+  // Of a map whose gradient is read now: adds up what was given, and returns the map of it.
+  int finish_gradient(int layer, int map);
   // Calls step(into map, Into) for a pass that can add.
   void give(int layer, const char* kind, int map, std::vector<int> reads,
             std::function<void(const MapView& to, Into)> pass);

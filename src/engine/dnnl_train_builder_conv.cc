@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "engine/dnnl_conv.h"
 #include "engine/dnnl_train_builder.h"
+#include "engine/map_passes.h"
 
 namespace yolov3 {
 // --- Forward ----------------------------------------------------------------------------------------------------------
@@ -11,7 +12,12 @@ namespace yolov3 {
 void TrainProgramBuilder::forward_conv(int layer, const Conv& conv) {
   const int shortcut = lowering_.shortcut_of[static_cast<size_t>(layer)];
   ConvRecord& record = convs_[layer];
-  record.source = input_of(layer, 0);
+  record.source = record.read = input_of(layer, 0);
+  if (map_at(record.source).format.type != format_.type) {
+    record.read = add_map(format_, map_at(record.source).shape);
+    add_step(p_.forward_, layer, "conversion", {record.source, record.read},
+             [this_ = &p_, record] { compute_map(this_->view(record.source), nullptr, {}, this_->view(record.read)); });
+  }
   record.out = map_of(layer);
   if (shortcut >= 0) record.residual = input_of(shortcut, layer_at(shortcut).inputs[0] == layer ? 1 : 0);
   const bool bare = !conv.batch_normalize && conv.activation == Activation::linear && shortcut < 0;
@@ -30,7 +36,7 @@ void TrainProgramBuilder::forward_conv(int layer, const Conv& conv) {
 
 TrainConvTask TrainProgramBuilder::task_of(int layer, const Conv& conv, const ConvRecord& record) const {
   TrainConvTask task{layer, conv, input_shape(spec_, static_cast<size_t>(layer)), layer_at(layer).out, p_.images_};
-  task.source = map_at(record.source).format;
+  task.source = map_at(record.read).format;
   task.target = map_at(record.z).format;
   task.gradient = format_;
   task.passes = passes_of_.at(layer);
@@ -43,7 +49,7 @@ void TrainProgramBuilder::add_forward_primitive(int layer, const Conv& conv, con
   const auto& d = record.solution.forward;
   const std::shared_ptr<TrainKernel> kernel = model_.kernel(layer, d.weights_desc());
   add_refresh(p_.forward_, layer, kernel);
-  const Argument source = argument(record.source, d.src_desc()), target = argument(record.z, d.dst_desc());
+  const Argument source = argument(record.read, d.src_desc()), target = argument(record.z, d.dst_desc());
   convert_in(p_.forward_, layer, source);
   std::unordered_map<int, dnnl::memory> arguments{
       {DNNL_ARG_SRC, source.memory}, {DNNL_ARG_DST, target.memory}, {DNNL_ARG_WEIGHTS, kernel->packed}};
@@ -51,7 +57,7 @@ void TrainProgramBuilder::add_forward_primitive(int layer, const Conv& conv, con
     arguments[DNNL_ARG_BIAS] = dnnl::memory(d.bias_desc(), model_.engine(), model_.value(layer, ParamKind::bias));
   }
   add_primitive(p_.forward_, layer, "convolution", dnnl::convolution_forward(d), d, std::move(arguments),
-                {record.source, record.z}, {source.buffer, target.buffer});
+                {record.read, record.z}, {source.buffer, target.buffer});
   convert_out(p_.forward_, layer, target);
 }
 
@@ -110,7 +116,7 @@ void TrainProgramBuilder::backward_conv(int layer, const Conv& conv) {
   if (layer < model_.options().frozen_layers) return;  // so is everything before it: nobody wants a gradient
   const ConvRecord& record = convs_.at(layer);
   const bool bare = record.z == record.out;
-  const int dz = bare ? whole_gradient(layer, record.out) : add_normalize_gradient(layer, conv, record);
+  const int dz = bare ? finish_gradient(layer, record.out) : add_normalize_gradient(layer, conv, record);
   add_kernel_gradient(layer, conv, record, dz);
   if (record.solution.data) add_data_gradient(layer, record, dz);
 }
@@ -181,7 +187,7 @@ bool TrainProgramBuilder::give_residual(int layer, int residual, int gradient) {
 
 void TrainProgramBuilder::add_kernel_gradient(int layer, const Conv& conv, const ConvRecord& record, int dz) {
   const auto& d = record.solution.weights;
-  const Argument source = argument(record.source, d.src_desc()), gradient = argument(dz, d.diff_dst_desc());
+  const Argument source = argument(record.read, d.src_desc()), gradient = argument(dz, d.diff_dst_desc());
   convert_in(p_.backward_, layer, source);
   convert_in(p_.backward_, layer, gradient);
   const int buffer = add_buffer(static_cast<int64_t>(d.diff_weights_desc().get_size()) + 2 * kKernelMargin);
@@ -197,7 +203,7 @@ void TrainProgramBuilder::add_kernel_gradient(int layer, const Conv& conv, const
     buffers.push_back(bias_buffer);
   }
   add_primitive(p_.backward_, layer, "kernel gradient", dnnl::convolution_backward_weights(d), d, std::move(arguments),
-                {record.source, dz}, buffers);
+                {record.read, dz}, buffers);
   const int64_t channels = input_shape(spec_, static_cast<size_t>(layer)).channels;
   dnnl::memory plain(ohwi_kernel(conv, channels), model_.engine(), nullptr);
   const dnnl::reorder reorder(kernel, plain);
@@ -233,7 +239,7 @@ void TrainProgramBuilder::add_data_gradient(int layer, const ConvRecord& record,
   convert_out(p_.backward_, layer, target);
   if (first) return;
   // The pass that makes the source's dz can add one more map as it reads; any others are added now.
-  whole_gradient(layer, record.source);
+  finish_gradient(layer, record.source);
   second_gradients_[record.source] = to;
 }
 

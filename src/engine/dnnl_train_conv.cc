@@ -17,10 +17,6 @@ struct Forms {
   memory::desc source, target;
 };
 
-memory::data_type data_type(NumberType type) {
-  return type == NumberType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
-}
-
 memory::desc any_form(const LayerShape& shape, int64_t images, NumberType type) {
   return {{images, shape.channels, shape.height, shape.width}, data_type(type), memory::format_tag::any};
 }
@@ -89,8 +85,8 @@ class Solver {
           "kernel gradient", task_.passes.weights, task_.source, task_.gradient,
           [&](algorithm how, const Forms& forms) {
             dnnl::convolution_backward_weights::primitive_desc found = weights(how, forms);
-            const bool wrong =
-                task_.out.width > kWidestForAmx && found && implementation(found).find("amx") != std::string_view::npos;
+            const bool wrong = amx_kernel_gradient_is_wrong(task_.out.width) && found &&
+                               implementation(found).find("amx") != std::string_view::npos;
             return wrong ? dnnl::convolution_backward_weights::primitive_desc() : found;
           });
     }
@@ -125,7 +121,7 @@ class Solver {
   }
 
   memory::desc kernel(NumberType type) const {
-    return {train_kernel_dims(task_.conv, task_.in.channels), data_type(type), memory::format_tag::any};
+    return {kernel_dims(task_.conv, task_.in.channels), data_type(type), memory::format_tag::any};
   }
   memory::desc bias() const {
     if (task_.conv.batch_normalize) return {};
@@ -168,18 +164,12 @@ class Solver {
 
 }  // namespace
 
-memory::dims train_kernel_dims(const Conv& conv, int64_t in_channels) {
-  const int64_t per_group = in_channels / conv.groups;
-  if (conv.groups == 1) return {conv.filters, per_group, conv.size, conv.size};
-  return {conv.groups, conv.filters / conv.groups, per_group, conv.size, conv.size};
-}
-
 memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels) {
   const int64_t per_group = in_channels / conv.groups, per_row = conv.size * per_group,
                 per_filter = conv.size * per_row;
   memory::dims strides{per_filter, 1, per_row, per_group};
   if (conv.groups > 1) strides.insert(strides.begin(), conv.filters / conv.groups * per_filter);
-  return {train_kernel_dims(conv, in_channels), memory::data_type::f32, strides};
+  return {kernel_dims(conv, in_channels), memory::data_type::f32, strides};
 }
 
 std::string implementation_name(const dnnl::primitive_desc_base& primitive) {

@@ -14,12 +14,8 @@
 
 namespace yolov3 {
 
-// oneDNN 2.6.3's AMX code for kernel gradients is wrong for wide maps: of 3x3 kernels over rows of more than 352 numbers
-// it adds to what stood in memory before, that of others included. It is not taken for rows this wide, whatever the
-// kernel.
-constexpr int64_t kWidestForAmx = 352;
-
-// Should it write before its memory all the same: so many bytes around a kernel's gradient belong to nobody.
+// So many bytes around a kernel's gradient belong to nobody, should oneDNN write before it all the same
+// (amx_kernel_gradient_is_wrong).
 constexpr int64_t kKernelMargin = 1 << 15;
 
 struct TrainConvTask {
@@ -43,8 +39,6 @@ struct TrainConvSolution {
 // Errors: a convolution for which oneDNN has nothing, naming the layer and --engine torch.
 TrainConvSolution solve_train_conv(const dnnl::engine& engine, const TrainConvTask& task);
 
-// Kernel dimensions as oneDNN counts them: O,I,H,W or G,O/G,I/G,H,W.
-dnnl::memory::dims train_kernel_dims(const Conv& conv, int64_t in_channels);
 // A kernel whose numbers lie O,H,W,I, as LibTorch's channels_last has them.
 dnnl::memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels);
 

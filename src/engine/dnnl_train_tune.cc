@@ -146,13 +146,15 @@ class Tuner {
   }
 
  private:
-  using Key = std::tuple<Layout, int64_t, int64_t, int64_t, int, int, int, int, bool, bool>;
+  using Key = std::tuple<Layout, int64_t, int64_t, int64_t, int, int, int, int, int, bool, bool>;
 
   const BestPasses& best_of(int layer, const TrainingPlan& plan) {
     const Conv& conv = std::get<Conv>(spec_.layers[static_cast<size_t>(layer)].op);
     const LayerShape in = input_shape(spec_, static_cast<size_t>(layer));
-    const Key key{plan.layout, in.channels,          in.height, in.width, conv.filters, conv.size, conv.stride,
-                  conv.groups, conv.batch_normalize, layer == 0};
+    const bool first = spec_.layers[static_cast<size_t>(layer)].inputs[0] == kNetworkInput;
+    const Key key{plan.layout, in.channels, in.height,    in.width,    conv.filters,
+                  conv.size,   conv.stride, conv.padding, conv.groups, conv.batch_normalize,
+                  first};
     const auto known = known_.find(key);
     if (known != known_.end()) return known->second;
     BestPasses best;
@@ -191,12 +193,12 @@ class Tuner {
   std::map<Key, BestPasses> known_;
 };
 
-// What a measured plan depends on: CPU, what we may use of it, threads, library, network, batch, precision.
-std::string training_plan_key(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads) {
+// What a measured plan depends on: CPU, what we may use of it, threads, library, network, batch.
+std::string training_plan_key(const NetworkSpec& spec, int64_t images, int threads) {
   const dnnl_version_t* version = dnnl_version();
-  return fmt::format("training | {} | {} | {} threads | oneDNN {}.{}.{} | {} | batch {} {:08x}", cpu_model_name(),
-                     to_string(cpu_features()), threads, version->major, version->minor, version->patch, precision,
-                     images, crc32c(write_cfg(spec)));
+  return fmt::format("training | {} | {} | {} threads | oneDNN {}.{}.{} | batch {} {:08x}", cpu_model_name(),
+                     to_string(cpu_features()), threads, version->major, version->minor, version->patch, images,
+                     crc32c(write_cfg(spec)));
 }
 
 std::optional<TrainingPlan> kept_plan(const std::filesystem::path& cache, const std::string& key,
@@ -247,43 +249,51 @@ double time_training(const NetworkSpec& spec, int64_t images, const TrainingPlan
   Tensor pictures({images, spec.input.channels, spec.input.height, spec.input.width});
   Rng rng(1);
   for (float& value : pictures.values()) value = static_cast<float>(rng.uniform());
-  double ms = 0;
-  for (int run = 0; run < 2; ++run) {
+  std::vector<double> runs;
+  for (int run = 0; run < 4; ++run) {
     engine.parameters_changed();
-    ms = 0;
+    double ms = 0;
     for (const StepTime& step : engine.profile(pictures.data(), images, spec.input.height, spec.input.width, into)) {
       ms += step.ms;
     }
+    if (run > 0) runs.push_back(ms);
   }
-  return ms;
+  std::ranges::sort(runs);
+  return runs[runs.size() / 2];
 }
 
 TrainingPlan choose_training_plan(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads,
                                   bool tune) {
-  std::vector<std::string> types{precision};
-  if (precision == "auto")
-    types = cpu_computes_bf16() ? std::vector<std::string>{"bf16", "f32"} : std::vector<std::string>{"f32"};
-  if (types.size() == 1 && !tune) return rule_training_plan(spec, types[0]);
+  const auto plan_of = [&](const std::string& type) {
+    return tune ? tune_training(spec, images, type, threads).plan : rule_training_plan(spec, type);
+  };
+  if (precision != "auto") return plan_of(precision);
+  if (!cpu_computes_bf16()) return plan_of("f32");
   const std::filesystem::path cache = plan_cache_path();
-  const std::string key = training_plan_key(spec, images, precision, threads_or_all(threads));
+  const std::string key = training_plan_key(spec, images, threads_or_all(threads));
   if (!tune) {
     if (const std::optional<TrainingPlan> kept = kept_plan(cache, key, spec)) return *kept;
   }
-  log_info("measuring how this CPU trains the network fastest ({})",
-           cache.empty() ? std::string("each time: neither HOME nor YOLOV3_CACHE says where to keep it")
-                         : "once; kept in " + cache.string());
-  TrainingPlan best;
+  log_info("measuring whether this CPU trains the network faster in bf16 or in f32{}",
+           tune            ? std::string()
+           : cache.empty() ? std::string(" (each time: neither HOME nor YOLOV3_CACHE says where to keep it)")
+                           : " (once; kept in " + cache.string() + ")");
+  std::optional<TrainingPlan> best;
   double least = std::numeric_limits<double>::infinity();
-  for (const std::string& type : types) {
-    const TrainingPlan plan = tune ? tune_training(spec, images, type, threads).plan : rule_training_plan(spec, type);
-    const double ms = types.size() == 1 ? 0 : time_training(spec, images, plan, threads);
-    if (types.size() > 1) log_info("{}: {:.0f} ms a batch of {}", type, ms, images);
-    if (ms >= least) continue;
-    least = ms;
-    best = plan;
+  for (const char* type : {"bf16", "f32"}) {
+    try {
+      TrainingPlan plan = plan_of(type);
+      const double ms = time_training(spec, images, plan, threads);
+      log_info("{}: {:.0f} ms a batch of {}", type, ms, images);
+      if (ms < least) best = std::move(plan);
+      least = std::min(least, ms);
+    } catch (const Error& error) {  // what the one cannot do, the other may
+      log_info("{}: {}", type, error.what());
+    }
   }
-  write_cached_plan(cache, key, write_training_plan(best));
-  return best;
+  if (!best) return rule_training_plan(spec, "f32");  // the first batch tells what is the matter
+  if (!tune) write_cached_plan(cache, key, write_training_plan(*best));
+  return *best;
 }
 
 }  // namespace yolov3

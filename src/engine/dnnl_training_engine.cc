@@ -22,6 +22,11 @@ struct TrainingEngine::Inside {
 
   Inside(const NetworkSpec& spec, std::vector<TrainingTensor> tensors, TrainingOptions options)
       : threads(threads_or_all(options.threads)), model(spec, std::move(tensors), options) {
+    const Lowering lowering = lower(spec, options.frozen_layers);
+    for (const ParamSlot& slot : param_slots(spec)) {
+      trained.push_back(slot.trainable && slot.layer >= options.frozen_layers &&
+                        lowering.needed[static_cast<size_t>(slot.layer)]);
+    }
     check(options.plan.convolutions.size() == conv_layers(spec).size(), "a plan of {} convolutions for a network of {}",
           options.plan.convolutions.size(), conv_layers(spec).size());
   }
@@ -43,8 +48,8 @@ struct TrainingEngine::Inside {
     programs.push_front({images, height, width, std::move(program)});
     try {
       fit_arena();
-    } catch (...) {  // no memory: a program without a place must not be found next time
-      programs.pop_front();
+    } catch (...) {  // no memory: no program has a place any more
+      programs.clear();
       throw;
     }
     return *programs.front().program;
@@ -66,14 +71,16 @@ struct TrainingEngine::Inside {
     const auto& substitutes = program.substitutes();
     if (substitutes.empty() || told_substitutes) return;
     told_substitutes = true;
-    log_warning("{} passes of convolutions are not done as the plan wants them: {}{}", substitutes.size(),
-                substitutes[0], substitutes.size() > 1 ? ", ..." : "");
+    log_info("{} passes of convolutions are not done as the plan wants them: {}{}", substitutes.size(), substitutes[0],
+             substitutes.size() > 1 ? ", ..." : "");
   }
 
   int threads;
   DnnlTrainModel model;
   std::list<Program> programs;
   Tensor arena;
+  std::vector<bool> trained;            // slots that have a gradient
+  DnnlTrainProgram* waiting = nullptr;  // has run forwards, and not yet backwards
   bool told_substitutes = false;
 };
 
@@ -85,23 +92,30 @@ TrainingEngine::~TrainingEngine() = default;
 std::vector<RawMap> TrainingEngine::forward(const float* images, int64_t n, int64_t height, int64_t width,
                                             uint64_t seed) {
   const OpenMpThreads guard(inside_->threads);
+  inside_->waiting = nullptr;
   DnnlTrainProgram& program = inside_->program_for(n, height, width);
   program.forward(images, seed);
+  inside_->waiting = &program;
   return program.outputs();
 }
 
 void TrainingEngine::backward(const std::vector<const float*>& map_gradients, const std::vector<float*>& into) {
-  check(!inside_->programs.empty(), "backward() before forward()");
+  check(inside_->waiting != nullptr, "backward() without a forward() before it");
   const OpenMpThreads guard(inside_->threads);
   inside_->model.set_gradients(into);
-  inside_->programs.front().program->backward(map_gradients);
+  DnnlTrainProgram& program = *inside_->waiting;
+  inside_->waiting = nullptr;  // its maps are overwritten on the way
+  program.backward(map_gradients);
 }
+
+bool TrainingEngine::has_gradient(size_t slot) const { return inside_->trained.at(slot); }
 
 void TrainingEngine::parameters_changed() { inside_->model.parameters_changed(); }
 
 std::vector<StepTime> TrainingEngine::profile(const float* images, int64_t n, int64_t height, int64_t width,
                                               const std::vector<float*>& into) {
   const OpenMpThreads guard(inside_->threads);
+  inside_->waiting = nullptr;
   DnnlTrainProgram& program = inside_->program_for(n, height, width);
   std::vector<StepTime> times;
   program.forward(images, 0, &times);

@@ -16,10 +16,11 @@ bool is(const NetworkSpec& spec, int layer) {
 }
 
 // The output is the first input, number for number.
-bool passes_on(const Layer& layer, Purpose purpose) {
+bool passes_on(const NetworkSpec& spec, size_t index, int first_dropout) {
+  const Layer& layer = spec.layers[index];
   if (const auto* route = std::get_if<Route>(&layer.op)) return layer.inputs.size() == 1 && route->groups == 1;
   if (const auto* dropout = std::get_if<Dropout>(&layer.op)) {
-    return purpose == Purpose::use || dropout->probability == 0;
+    return static_cast<int>(index) < first_dropout || dropout->probability == 0;
   }
   return std::holds_alternative<Yolo>(layer.op);
 }
@@ -143,7 +144,7 @@ class FormatChooser {
 
 }  // namespace
 
-Lowering lower(const NetworkSpec& spec, Purpose purpose) {
+Lowering lower(const NetworkSpec& spec, int first_dropout) {
   check(!heads(spec).empty(), "the network has no [yolo] layer, so it has no raw maps to give");
   const size_t count = spec.layers.size();
   Lowering lowering{needed_by_heads(spec),
@@ -154,7 +155,7 @@ Lowering lower(const NetworkSpec& spec, Purpose purpose) {
   const std::vector<int> counts = reader_counts(spec, lowering.needed);
   for (size_t i = 0; i < count; ++i) {
     const int layer = static_cast<int>(i);
-    lowering.map_of[i] = passes_on(spec.layers[i], purpose) ? input_map(spec, lowering, layer, 0) : layer;
+    lowering.map_of[i] = passes_on(spec, i, first_dropout) ? input_map(spec, lowering, layer, 0) : layer;
     if (!lowering.needed[i] || !is<Shortcut>(spec, layer)) continue;
     const int conv = carrier_of(spec, layer, counts, lowering.map_of);
     if (conv < 0) continue;
@@ -163,7 +164,7 @@ Lowering lower(const NetworkSpec& spec, Purpose purpose) {
   }
   for (size_t i = 0; i < count; ++i) {
     const int layer = static_cast<int>(i);
-    const bool reads = lowering.needed[i] && (!passes_on(spec.layers[i], purpose) || is<Yolo>(spec, layer));
+    const bool reads = lowering.needed[i] && (!passes_on(spec, i, first_dropout) || is<Yolo>(spec, layer));
     for (size_t which = 0; reads && which < spec.layers[i].inputs.size(); ++which) {
       const int map = input_map(spec, lowering, layer, which);
       if (map == layer) continue;  // the convolution that carries out this shortcut

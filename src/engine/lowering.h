@@ -3,6 +3,7 @@
 // readers compute with.
 #pragma once
 
+#include <climits>
 #include <vector>
 
 #include "engine/map_view.h"
@@ -20,11 +21,10 @@ struct Lowering {
   std::vector<int> input_readers;         // of the network's input
 };
 
-// A network that is used, or one that is trained, where Dropout does something.
-enum class Purpose { use, training };
-
+// first_dropout: Dropout does something from this layer on: in training, behind the frozen layers.
 // Errors: a network without heads.
-Lowering lower(const NetworkSpec& spec, Purpose purpose = Purpose::use);
+constexpr int kNoDropout = INT_MAX;
+Lowering lower(const NetworkSpec& spec, int first_dropout = kNoDropout);
 
 // The map that input number `which` of a layer reads.
 int input_map(const NetworkSpec& spec, const Lowering& lowering, int layer, size_t which);

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "base/cpu.h"
 #include "base/error.h"
+#include "engine/training_plan.h"
 
 namespace yolov3 {
 namespace {
@@ -55,10 +55,11 @@ torch::Tensor max_pool(const torch::Tensor& x, const MaxPool& pool) {
   return torch::max_pool2d(padded, pool.size, pool.stride);
 }
 
-// oneDNN 2.6.3, which LibTorch calls, computes kernel gradients of wide maps wrongly with AMX (dnnl_train_conv.h).
+// LibTorch calls oneDNN, whose kernel gradients can be wrong (training_plan.h).
 bool is_wrong_in_bf16(const torch::Tensor& x, const Conv& conv) {
-  return x.is_cpu() && x.scalar_type() == torch::kBFloat16 && cpu_features().amx && conv.size > 1 && x.size(3) > 352 &&
-         torch::GradMode::is_enabled();
+  const int64_t out_width = (x.size(3) + 2 * conv.padding - conv.size) / conv.stride + 1;
+  return x.is_cpu() && x.scalar_type() == torch::kBFloat16 && torch::GradMode::is_enabled() &&
+         amx_kernel_gradient_is_wrong(out_width);
 }
 
 // LibTorch hands single small maps in float32 to its own loops over BLAS, which here is Debian's slow reference BLAS

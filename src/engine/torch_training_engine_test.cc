@@ -31,7 +31,7 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 std::vector<Case> cases() {
   const std::string stem = conv(16, 3, 1), end = std::string(kHead) + kYolo;
-  return {
+  std::vector<Case> all{
       {"one_convolution", end},
       {"stem", stem + end},
       {"odd_channels", conv(5, 3, 1) + conv(17, 3, 2) + conv(9, 1, 1) + end},
@@ -66,10 +66,16 @@ std::vector<Case> cases() {
       {"two_heads", stem + conv(16, 3, 2) + end + "[route]\nlayers=-3\n" + conv(8, 1, 1) + "[upsample]\nstride=2\n" +
                         "[route]\nlayers=-1,0\n" + conv(16, 3, 1) + end},
       {"wide", conv(32, 3, 1) + end, 448, 32},
+      {"wide_stride_2", conv(16, 3, 1, "swish") + conv(32, 3, 2, "swish") + end, 608, 32},
       {"wide_and_deep",
        conv(16, 3, 1, "swish") + conv(32, 3, 1, "swish") + conv(32, 3, 2, "swish") + conv(32, 3, 1, "swish") + end, 768,
        32},
   };
+  for (const NamedCfg& kind : kinds_of_networks()) {
+    // LibTorch's own dropout draws other numbers.
+    if (kind.name.find("Dropout") == std::string::npos) all.push_back({kind.name, kind.text});
+  }
+  return all;
 }
 
 struct Gradients {
@@ -90,7 +96,10 @@ Gradients torch_gradients(TorchNetwork& network, const torch::Tensor& images) {
   for (const torch::Tensor& map : maps) result.maps.push_back(map.detach().to(torch::kFloat64));
   for (size_t i = 0; i < network.params().size(); ++i) {
     const torch::Tensor& param = network.params()[i];
-    result.params.push_back((network.slots()[i].trainable ? param.grad() : param.detach()).to(torch::kFloat64));
+    const bool trained = network.slots()[i].trainable;
+    // A layer that no head needs has no gradient.
+    const torch::Tensor value = !trained ? param : param.grad().defined() ? param.grad() : torch::zeros_like(param);
+    result.params.push_back(value.detach().to(torch::kFloat64));
   }
   return result;
 }
@@ -136,6 +145,7 @@ Gradients engine_gradients(const NetworkSpec& spec, const Weights& weights, cons
   for (const torch::Tensor& gradient : gradients) pointers.push_back(gradient.data_ptr<float>());
   engine.backward(pointers, store.into);
   for (size_t i = 0; i < store.values.size(); ++i) {
+    if (!engine.has_gradient(i)) store.gradients[i].zero_();
     result.params.push_back((store.into[i] != nullptr ? store.gradients[i] : store.values[i]).to(torch::kFloat64));
   }
   return result;

@@ -52,8 +52,11 @@ class TrainingEngine {
   std::vector<RawMap> forward(const float* images, int64_t n, int64_t height, int64_t width, uint64_t seed);
 
   // Of the last forward(): gradients: N,A*(5+K),G,G planes, one a map; into: where each parameter's gradient goes,
-  // null where none is wanted (one a slot). What stood there is overwritten.
+  // null where none is wanted (one a slot). What stood there is overwritten, where has_gradient(). Once a forward().
   void backward(const std::vector<const float*>& map_gradients, const std::vector<float*>& into);
+
+  // Whether backward() writes the gradient of this slot: its layer is trained and some head needs it.
+  bool has_gradient(size_t slot) const;
 
   // To be told after the parameters have changed.
   void parameters_changed();

@@ -79,6 +79,25 @@ TEST(TrainingEngine, TheSamePlanGivesTheSameBits) {
   }
 }
 
+// Layers that no head needs get no gradient, and their memory is left alone.
+TEST(TrainingEngine, WhatNoHeadNeedsHasNoGradient) {
+  const NetworkSpec spec = spec_of(
+      "[convolutional]\nfilters=16\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
+      "[convolutional]\nfilters=8\nsize=3\nstride=1\npad=1\nactivation=leaky\n[route]\nlayers=-2\n"
+      "[convolutional]\nfilters=7\nsize=1\nstride=1\nactivation=linear\n[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum="
+      "1\n",
+      32, 32);
+  Rig rig(spec);
+  for (Tensor& gradient : rig.gradients.tensors) std::ranges::fill(gradient.values(), 7.0f);
+  rig.run(random_images(1, 32, 32));
+  const std::vector<ParamSlot> slots = param_slots(spec);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    EXPECT_EQ(rig.engine->has_gradient(i), slots[i].layer != 1) << slots[i].name;
+    const bool untouched = std::ranges::all_of(rig.gradients.tensors[i].values(), [](float v) { return v == 7.0f; });
+    EXPECT_EQ(untouched, slots[i].layer == 1) << slots[i].name;
+  }
+}
+
 TEST(TrainingEngine, LayersAreFinalFromTheLastToTheFirst) {
   std::vector<int> order;
   TrainingOptions options;
@@ -172,6 +191,26 @@ TEST(TrainingEngine, KeepsFewShapesInOneArena) {
   EXPECT_LT(largest, 4 * alone.engine->memory_bytes());
 }
 
+// A frozen dropout passes its map on, one that is trained does not.
+TEST(TrainingEngine, FrozenDropoutDoesNothing) {
+  const NetworkSpec spec = spec_of(
+      "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\nstride=2\npad=1\nactivation=leaky\n[dropout]"
+      "\nprobability=0.5\n"
+      "[convolutional]\nfilters=7\nsize=1\nstride=1\nactivation=linear\n[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum="
+      "1\n",
+      32, 32);
+  const Tensor images = random_images(1, 32, 32);
+  const auto numbers = [&](int frozen, uint64_t seed) {
+    TrainingOptions options;
+    options.frozen_layers = frozen;
+    Rig rig(spec, options);
+    const RawMap map = rig.engine->forward(images.data(), 1, 32, 32, seed)[0];
+    return std::vector<float>(map.data, map.data + map.channels * map.cells());
+  };
+  EXPECT_EQ(numbers(2, 1), numbers(2, 2));
+  EXPECT_NE(numbers(1, 1), numbers(1, 2));
+}
+
 // The changed kernel counts from parameters_changed() on.
 TEST(TrainingEngine, SeesNewParametersWhenTold) {
   Rig rig(small_network());
@@ -212,6 +251,9 @@ TEST(TrainingEngine, RefusesWhatDoesNotFit) {
   Rig rig(spec);
   EXPECT_THROW(rig.engine->backward({}, rig.into), Error) << "before forward()";
   rig.run(random_images(1, 64, 64));
+  EXPECT_THROW(rig.engine->backward({}, rig.into), Error) << "twice";
+  const Tensor good = random_images(1, 64, 64);
+  rig.engine->forward(good.data(), 1, 64, 64, 0);
   EXPECT_THROW(rig.engine->backward({}, rig.into), Error) << "no gradients";
   const Tensor images = random_images(1, 48, 48);
   EXPECT_THROW(rig.engine->forward(images.data(), 1, 48, 48, 0), Error) << "no multiple of the stride";

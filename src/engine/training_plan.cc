@@ -47,6 +47,8 @@ Layout parse_layout(std::string_view word) {
 
 }  // namespace
 
+bool amx_kernel_gradient_is_wrong(int64_t out_width) { return cpu_features().amx && out_width > 352; }
+
 TrainingPlan rule_training_plan(const NetworkSpec& spec, const std::string& precision) {
   check(precision == "f32" || precision == "bf16", "--precision {}: training takes f32 or bf16", precision);
   check(precision == "f32" || cpu_computes_bf16(), "--precision bf16: this CPU ({}) has no bf16 arithmetic; use f32",

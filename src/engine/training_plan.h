@@ -26,6 +26,11 @@ struct TrainingPlan {
   bool operator==(const TrainingPlan&) const = default;
 };
 
+// Whether oneDNN 2.6.3's AMX code for kernel gradients in bf16 must not be used: of 3x3 kernels with stride 1 over rows
+// of more than 352 numbers it adds to what stood in memory before, that of others included. (Seen right: 1x1 up to 1024
+// numbers, 5x5 at 416, stride 2 up to 416; they are kept off it too where their results are as wide, to be safe.)
+bool amx_kernel_gradient_is_wrong(int64_t out_width);
+
 // A plan without measuring: Winograd for f32 wherever it exists. precision: f32 or bf16.
 // Errors: another precision, or one that this CPU cannot compute.
 TrainingPlan rule_training_plan(const NetworkSpec& spec, const std::string& precision);

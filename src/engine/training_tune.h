@@ -33,8 +33,8 @@ TrainingTuning tune_training(const NetworkSpec& spec, int64_t images, const std:
 double time_training(const NetworkSpec& spec, int64_t images, const TrainingPlan& plan, int threads);
 
 // The plan that a run should take. precision auto: f32 or bf16, whichever trains a batch faster here. tune: each pass
-// by the algorithm that was measured fastest, else by the rule. What was measured is kept (engine/plan_cache.h) and
-// taken from there the next time; tune measures anew.
+// by the algorithm that was measured fastest, else by the rule. What auto has found without tune is kept
+// (engine/plan_cache.h) and taken from there the next time.
 TrainingPlan choose_training_plan(const NetworkSpec& spec, int64_t images, const std::string& precision, int threads,
                                   bool tune);
 

@@ -81,7 +81,12 @@ RunPosition position_of(const TrainingState& state) {
 
 }  // namespace
 
-const std::string& Checkpoint::plan() const { return text_of(state, "plan"); }
+const std::string& Checkpoint::plan() const {
+  const auto found = state.values.find("plan");
+  check(found != state.values.end(),
+        "{}: an older version's checkpoint, which cannot be resumed; use it with --weights", path.string());
+  return found->second;
+}
 
 void save_checkpoint(const fs::path& weights_folder, const Model& model, const TorchNetwork& network,
                      Optimizer& optimizer, const RunPosition& position, const std::string& args_toml,

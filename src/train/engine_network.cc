@@ -78,9 +78,11 @@ void EngineNetwork::backward(const std::vector<torch::Tensor>& map_gradients) {
 
 std::vector<float*> EngineNetwork::gradients() {
   std::vector<float*> into;
-  for (torch::Tensor& param : network_.params()) {
-    if (param.requires_grad() && !param.grad().defined()) param.mutable_grad() = torch::empty_like(param);
-    into.push_back(param.requires_grad() ? param.grad().data_ptr<float>() : nullptr);
+  for (size_t i = 0; i < network_.params().size(); ++i) {
+    torch::Tensor& param = network_.params()[i];
+    const bool wanted = param.requires_grad() && engine_.has_gradient(i);
+    if (wanted && !param.grad().defined()) param.mutable_grad() = torch::empty_like(param);
+    into.push_back(wanted ? param.grad().data_ptr<float>() : nullptr);
   }
   return into;
 }
@@ -93,6 +95,11 @@ std::vector<StepTime> EngineNetwork::profile(const torch::Tensor& images) {
 std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const NetworkSpec& spec,
                                         const std::string& resumed) {
   const bool by_torch = options.engine == "torch" || options.device != "cpu";
+  check(!by_torch || options.training_plan.empty(),
+        "--training-plan: LibTorch trains by none; leave it out, or --engine {} --device {}", options.engine,
+        options.device);
+  check(!by_torch || !options.tune, "--tune: LibTorch has nothing to measure; leave it out, or --engine {} --device {}",
+        options.engine, options.device);
   if (by_torch || (resumed == kTrainedByTorch && options.engine == "auto")) {
     if (!resumed.empty() && resumed != kTrainedByTorch) {
       log_warning("the run was trained by oneDNN's engine and goes on with LibTorch: not bit for bit as it would have");
@@ -104,8 +111,8 @@ std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const Netwo
   const auto fitting = [&](const std::string& text) {
     TrainingPlan plan = parse_training_plan(text, spec);
     check(options.precision == "auto" || options.precision == to_string(plan.type),
-          "--precision {}: the training plan computes in {}; leave one of them out", options.precision,
-          to_string(plan.type));
+          "--precision {}: the {} computes in {}; leave --precision out", options.precision,
+          resumed.empty() ? "training plan" : "run to go on with", to_string(plan.type));
     return plan;
   };
   if (!resumed.empty()) {

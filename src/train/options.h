@@ -32,7 +32,7 @@ struct TrainOptions {
   int multi_scale_every = 10;      // batches
   std::string device = "cpu";      // cpu, cuda, cuda:N
   std::string engine = "auto";     // auto (dnnl on a CPU), dnnl, torch
-  std::string precision = "auto";  // auto (bf16 where the CPU has it), f32, bf16
+  std::string precision = "auto";  // auto (whichever trains faster here), f32, bf16
   bool tune = false;               // measure each pass's algorithms before the first step
   std::string training_plan;       // write_training_plan()'s text; empty: chosen at the start
   int threads = 0;                 // of the network; 0 = all

@@ -25,9 +25,19 @@ Stepper::Stepper(TorchNetwork& network, EngineNetwork* engine, Optimizer& optimi
     : network_(network), engine_(engine), optimizer_(optimizer), dataset_(dataset), options_(options) {}
 
 StepLosses Stepper::step(const Batch& batch, double lr, bool update) {
+  const std::vector<torch::Tensor> statistics = network_.statistics();
+  try {
+    return run(batch, lr, update, statistics);
+  } catch (...) {
+    network_.restore_statistics(statistics);
+    optimizer_.clear_gradients();
+    throw;
+  }
+}
+
+StepLosses Stepper::run(const Batch& batch, double lr, bool update, const std::vector<torch::Tensor>& statistics) {
   const std::vector<Head>& net_heads = heads_of(batch);
   const auto objects = training_objects(batch.objects_net);
-  const std::vector<torch::Tensor> statistics = network_.statistics();
   const torch::Tensor images = images_of(batch);
   const std::vector<torch::Tensor> raw_maps =
       engine_ != nullptr ? engine_->forward(images) : network_.forward(images, /*training=*/true);
@@ -43,7 +53,6 @@ StepLosses Stepper::step(const Batch& batch, double lr, bool update) {
   if (!std::isfinite(norm) || !network_.statistics_are_finite()) {
     network_.restore_statistics(statistics);
     const std::string reason = blame(batch, raw_maps, loss_is_finite);
-    optimizer_.clear_gradients();
     fail("the loss or its gradient is not finite (giou {}, conf {}, prob {}): {}", losses.giou, losses.conf,
          losses.prob, reason);
   }

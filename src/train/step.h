@@ -28,11 +28,12 @@ class Stepper {
 
   // update: the batch completes an update, made with its gradients and those of the batches before it; otherwise its
   // gradients wait for the next batch.
-  // Errors: a loss or gradient that is not finite. Nothing was touched then, running statistics and the gradients that
+  // Errors: a loss or gradient that is not finite, and others from below. Nothing was touched then, running statistics and the gradients that
   // wait included, and the message names picture, head and cell, or the layer.
   StepLosses step(const Batch& batch, double lr, bool update = true);
 
  private:
+  StepLosses run(const Batch& batch, double lr, bool update, const std::vector<torch::Tensor>& statistics);
   double finish_gradients(int64_t pictures, bool update);
   std::string blame(const Batch& batch, const std::vector<torch::Tensor>& raw_maps, bool loss_is_finite);
   const std::vector<Head>& heads_of(const Batch& batch);
