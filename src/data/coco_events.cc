@@ -191,13 +191,22 @@ class Events : public nlohmann::json_sax<Json> {
     if (depth_ == kEntryDepth) {
       set(entry_, field_);
     } else if (field_ == Field::bbox && depth_ == kEntryDepth + 1) {
-      if (entry_.bbox_size < 4 && is_number) entry_.bbox[entry_.bbox_size] = real;
-      entry_.bbox_size = is_number && entry_.bbox_size >= 0 && entry_.bbox_size < 5 ? entry_.bbox_size + 1 : -1;
+      add_to_bbox(is_number, real);
     } else if (field_ == Field::segmentation && !outline_counted_) {
       count_unheld("segmentation");
       outline_counted_ = true;
     }
     return true;
+  }
+
+  // Anything that is no number, and a fifth one, spoils the box for good.
+  void add_to_bbox(bool is_number, double real) {
+    int& size = entry_.bbox_size;
+    if (!is_number || size < 0 || size >= 4) {
+      size = -1;
+    } else {
+      entry_.bbox[size++] = real;
+    }
   }
 
   void count_unheld(const std::string& key) {

@@ -19,7 +19,7 @@ struct CocoEntry {
   std::optional<std::string> file_name, name;
   bool crowd = false, ignore = false;
   double bbox[4] = {};
-  int bbox_size = 0;  // numbers in it; anything but 4 is no box
+  int bbox_size = 0;  // numbers in it; anything but 4 is no box, and -1 is spoilt for good
   int64_t line = 0;   // of its first brace
 };
 

@@ -184,6 +184,16 @@ TEST(Coco, WhatIsNoDataSetIsAnErrorWithItsLine) {
   }
 }
 
+TEST(Coco, ABoxThatHoldsSomethingElseIsSpoiltForGood) {
+  for (const char* bbox :
+       {R"(["x",1,2,3,4])", R"([null,1])", R"([1,2,3,4,5,6])", R"([[1,2,3,4]])", R"({"a":1})", "7", "[]"}) {
+    const CocoData data =
+        parse(std::string(R"({"categories":[{"id":1,"name":"a"}],"images":[{"id":1,"file_name":"a"}],)") +
+              R"("annotations":[{"image_id":1,"category_id":1,"bbox":)" + bbox + "}]}");
+    EXPECT_TRUE(data.pictures.at(0).boxes.at(0).unreadable) << bbox;
+  }
+}
+
 // A stream that makes up a file far larger than its memory: `pieces` outlines of about 20 kB each.
 class EndlessOutlines : public std::streambuf {
  public:
