@@ -27,6 +27,7 @@ int run_export(const std::vector<std::string>& arguments) {
   }
   options.require("weights", "the model, e.g. --weights runs/train/exp/weights/best.h5");
   options.require("out", "the file to write, e.g. --out best.onnx");
+  check_onnx_options(options, c.onnx);
   c.onnx.out = c.out;
   c.onnx.imgsz = c.imgsz;
   export_onnx(load_model(c.weights), c.onnx);
