@@ -121,11 +121,13 @@ int run_export(const std::vector<std::string>& arguments) {
       throw Error(fmt::format("--{} has no effect here: it goes with --to onnx", name), Error::Kind::usage);
     }
   }
+  if (c.to == "onnx") check_onnx_options(options, c.onnx);
   check_writable(c.out.string());
   const Model model = load(c);
   if (c.to == "onnx") {
     check_free(c.out);
     c.onnx.out = c.out;
+    c.onnx.imgsz = c.imgsz;
     export_onnx(model, c.onnx);
   }
   if (c.to == "darknet") export_darknet(model, c.out);

@@ -160,6 +160,18 @@ std::vector<std::string> add_onnx_options(Options& options, OnnxExportOptions& o
   return {"head", "dynamic", "batch", "opset", "conf", "iou", "multi-label", "max-det", "verify"};
 }
 
+void check_onnx_options(const Options& options, const OnnxExportOptions& onnx) {
+  if (onnx.dynamic && options.was_given("batch")) {
+    throw Error("--batch has no effect with --dynamic, which takes any number of pictures", Error::Kind::usage);
+  }
+  for (const char* name : {"conf", "iou", "multi-label", "max-det"}) {
+    if (onnx.head == "nms" || !options.was_given(name)) continue;
+    throw Error(
+        fmt::format("--{} has no effect with --head {}: only --head nms chooses among the boxes", name, onnx.head),
+        Error::Kind::usage);
+  }
+}
+
 std::vector<Tensor> own_outputs(Engine& engine, const NetworkSpec& spec, OnnxHead head, const Tensor& images) {
   check(head != OnnxHead::nms, "own_outputs: what is left after suppression is no map to compare");
   std::vector<Tensor> raw_maps = engine.forward(images);

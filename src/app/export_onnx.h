@@ -27,6 +27,9 @@ struct OnnxExportOptions {
 // The options that only --to onnx has: their names, for Options::allow_only.
 std::vector<std::string> add_onnx_options(Options& options, OnnxExportOptions& onnx);
 
+// Options that would have no effect together. Errors: Kind::usage.
+void check_onnx_options(const Options& options, const OnnxExportOptions& onnx);
+
 // One output of the file, as another program computes it, beside ours.
 struct OutputDifference {
   std::string name;

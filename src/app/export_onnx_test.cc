@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "app/program.h"
 #include "app/test_folder.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -154,6 +155,19 @@ TEST(ExportOnnx, WritesAndSaysWhatWasProved) {
   const std::string out = ::testing::internal::GetCapturedStdout();
   EXPECT_NE(out.find("not compared"), std::string::npos) << out;
   fs::remove_all(folder);
+}
+
+TEST(ExportOnnx, OptionsWithoutEffectAreRefused) {
+  const auto code = [](std::vector<std::string> words) {
+    words.insert(words.begin(), {"export", "--weights", "missing.h5", "--out", "a.onnx"});
+    ::testing::internal::CaptureStderr();
+    const int result = run_program(words);
+    ::testing::internal::GetCapturedStderr();
+    return result;
+  };
+  EXPECT_EQ(code({"--dynamic", "--batch", "2"}), 2);
+  EXPECT_EQ(code({"--head", "boxes", "--conf", "0.1"}), 2);
+  EXPECT_EQ(code({"--head", "nms", "--conf", "0.1"}), 1);  // no such file
 }
 
 // --- ONNX Runtime -------------------------------------------------------------------------------------------------
