@@ -23,7 +23,7 @@ constexpr size_t kListed = 6;  // mismatches in a message
 struct Unit {
   std::string name;                                   // its weights' common path: "model/conv2d_5"
   std::map<std::string, const KerasTensor*> weights;  // "kernel", "gamma", ...
-  int ordinal = -1, layer_ordinal = -1;  // in its weights' name, in its layer's; -1: it says none
+  int ordinal = -1, layer_ordinal = -1;               // in its weights' name, in its layer's; -1: it says none
   bool is_conv() const { return weights.contains("kernel"); }
 };
 
