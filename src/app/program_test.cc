@@ -112,6 +112,8 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"help", "val"},
                                                {"predict", "--help"},
                                                {"calibrate", "--help"},
+                                               {"export", "--help"},
+                                               {"compare", "--help"},
                                                {"data", "check", "--help"},
                                                {"data", "synth", "--help"},
                                                {"data", "stats", "--help"},

@@ -1,8 +1,17 @@
 #include "train/transfer.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "format/darknet_weights.h"
+#include "net/coco_names.h"
 #include "net/models.h"
+#include "train/setup.h"
 
 namespace yolov3 {
 namespace {
@@ -61,6 +70,93 @@ TEST(Transfer, AnotherNetworkGivesWhatFitsAndSaysTheRest) {
   EXPECT_GT(report.fresh, 0);
   EXPECT_NE(report.table.find("fresh"), std::string::npos);
   EXPECT_NE(report.table.find("skipped"), std::string::npos);
+}
+
+TEST(Transfer, AnotherEpsilonRescalesGamma) {
+  Model source = source_model({"a"});
+  const size_t gamma = 1, var = 3;  // of the first convolution
+  source.weights.tensors[var][0] = 0.002f;
+  Weights same = random_weights(source.spec, {.seed = 2});
+  NetworkSpec spec = source.spec;
+  source.spec.bn_epsilon = 1e-3f;
+  transfer_weights(source, spec, {"a"}, same);
+  const double scale = std::sqrt((double{0.002f} + 1e-5f) / (double{0.002f} + 1e-3f));
+  EXPECT_NEAR(same.tensors[gamma][0], scale, scale * std::ldexp(1, -24));
+}
+
+class TransferFromFiles : public ::testing::Test {
+ protected:
+  void SetUp() override { make_directories(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  // Of a tiny network; what training would start from, for other classes.
+  Weights initial(const std::string& file, const std::vector<std::string>& names) {
+    TrainOptions options;
+    options.model = "yolov3-tiny";
+    options.weights = folder_ / file;
+    options.width = options.height = 32;
+    options.seed = 2;
+    return make_initial_weights(options, make_training_spec(options, names), names);
+  }
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("yolov3_transfer_" + std::to_string(::getpid()));
+};
+
+// Darknet's file of 80 classes begins a training on three, by their names; "aeroplane" is COCO's "airplane".
+TEST_F(TransferFromFiles, EightyClassesOfDarknetToThree) {
+  const NetworkSpec trained = yolov3_tiny({.classes = 80});
+  const Weights weights = random_weights(trained, {.seed = 1});
+  save_darknet_weights(folder_ / "t.weights", trained, weights);
+  const std::vector<std::string> names = {"zebra", "horn", "aeroplane"};
+  const Weights got = initial("t.weights", names);
+  const NetworkSpec spec = yolov3_tiny({.classes = 3, .width = 32, .height = 32});
+  const Weights fresh = random_weights(spec, {.seed = 2});
+  const size_t kernel = slot_of(spec, 15, ParamKind::kernel);
+  const int64_t in = got.tensors[kernel].dim(1);
+  const int64_t zebra = 22, airplane = 4;  // COCO's numbers
+  for (int64_t anchor = 0; anchor < 3; ++anchor) {
+    const auto row = [&](const Weights& w, int64_t classes, int64_t r) {
+      return w.tensors[kernel][(anchor * (5 + classes) + r) * in + 7];
+    };
+    for (int64_t r = 0; r < 5; ++r) EXPECT_EQ(row(got, 3, r), row(weights, 80, r));
+    EXPECT_EQ(row(got, 3, 5), row(weights, 80, 5 + zebra));
+    EXPECT_EQ(row(got, 3, 6), row(fresh, 3, 6)) << "no class of COCO is a horn";
+    EXPECT_EQ(row(got, 3, 7), row(weights, 80, 5 + airplane));
+  }
+  EXPECT_EQ(got.tensors[0], weights.tensors[0]);
+}
+
+TEST_F(TransferFromFiles, ABackboneAndUnnamedClasses) {
+  const NetworkSpec trained = yolov3_tiny({.classes = 7});
+  const Weights weights = random_weights(trained, {.seed = 1});
+  save_darknet_weights(folder_ / "t.conv.15", trained, weights, {.layers = 15});
+  save_darknet_weights(folder_ / "t.weights", trained, weights);
+  const NetworkSpec spec = yolov3_tiny({.classes = 3, .width = 32, .height = 32});
+  const Weights fresh = random_weights(spec, {.seed = 2});
+  const Weights from_backbone = initial("t.conv.15", {"a", "b", "c"});
+  const size_t last = slot_of(spec, 14, ParamKind::kernel), head = slot_of(spec, 15, ParamKind::kernel);
+  EXPECT_EQ(from_backbone.tensors[last], weights.tensors[last]);
+  EXPECT_EQ(from_backbone.tensors[head], fresh.tensors[head]);
+  // Seven nameless classes: boxes and objectness are taken, classes are not, even where a data set numbers its own.
+  const Weights three = initial("t.weights", {"0", "1", "2"});
+  const int64_t in = three.tensors[head].dim(1);
+  EXPECT_EQ(three.tensors[head][4 * in], weights.tensors[head][4 * in]);
+  EXPECT_EQ(three.tensors[head][5 * in], fresh.tensors[head][5 * in]);
+  // As many as the data set has: taken as its own.
+  EXPECT_EQ(initial("t.weights", {"a", "b", "c", "d", "e", "f", "g"}), weights);
+}
+
+TEST_F(TransferFromFiles, WhatFitsNothingGivesAllCounts) {
+  write_file(folder_ / "x.weights",
+             std::string("\0\0\0\0\2\0\0\0\5\0\0\0\0\0\0\0\0\0\0\0", 20) + std::string(4 * 1000, '\0'));
+  try {
+    initial("x.weights", {"a", "b", "c"});
+    FAIL() << "1000 numbers are no yolov3-tiny";
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    for (const char* part : {"1000 numbers", "8858734", "80 classes", "layer2"}) {
+      EXPECT_NE(what.find(part), std::string::npos) << part << " in " << what;
+    }
+  }
 }
 
 }  // namespace

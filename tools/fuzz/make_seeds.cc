@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "format/darknet_weights.h"
+#include "format/keras_weights.h"
 #include "format/model_file.h"
 #include "format/sealed_file.h"
 #include "image/save.h"
@@ -100,6 +101,14 @@ void put_darknet(const fs::path& folder) {
   save_darknet_weights(folder / "seed-backbone", spec, random_weights(spec), {.layers = 1});
 }
 
+// Of the network of fuzz_keras_weights.cc.
+void put_keras(const fs::path& folder) {
+  const NetworkSpec spec =
+      NetworkBuilder({3, 8, 8}).conv(2, 1).conv(6, 1, 1, Activation::linear, false).yolo({{4, 4}}, {0}, 1).build();
+  make_directories(folder);
+  save_keras_weights(folder / "seed.h5", spec, random_weights(spec));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -130,6 +139,7 @@ int main(int argc, char** argv) try {
   put(corpus / "fuzz_image/seed.ppm", "P6\n2 1\n255\nabcdef");
   put_model(corpus / "fuzz_model_file/seed.h5");
   put_darknet(corpus / "fuzz_darknet_weights");
+  put_keras(corpus / "fuzz_keras_weights");
   return 0;
 } catch (const std::exception& error) {
   std::cerr << "make_seeds: " << error.what() << "\n";
