@@ -162,7 +162,9 @@ int run_explain(const std::vector<std::string>& arguments) {
   const Dataset dataset = load_split(c.data, c.split);
   const auto classes = static_cast<int>(dataset.names.size());
   ChosenNetwork network = choose_network(options, c.network, classes);
-  if (network.model) check_same_classes(network.model->names, class_count(network.spec), dataset.names);
+  if (network.model) {
+    check_same_classes(network.model->names, network.named, class_count(network.spec), dataset.names);
+  }
 
   const ExplainedPicture picture = explain(c, dataset, std::move(network));
   if (c.json != "-") print(explain_text(picture));
