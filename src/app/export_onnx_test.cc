@@ -159,7 +159,7 @@ TEST(ExportOnnx, WritesAndSaysWhatWasProved) {
 
 TEST(ExportOnnx, OptionsWithoutEffectAreRefused) {
   const auto code = [](std::vector<std::string> words) {
-    words.insert(words.begin(), {"export", "--weights", "missing.h5", "--out", "a.onnx"});
+    words.insert(words.begin(), {"export", "--weights", "missing.h5", "--to", "onnx", "--out", "a.onnx"});
     ::testing::internal::CaptureStderr();
     const int result = run_program(words);
     ::testing::internal::GetCapturedStderr();

@@ -21,12 +21,12 @@ TrainProgramBuilder::TrainProgramBuilder(DnnlTrainProgram& program)
 
 void TrainProgramBuilder::build() {
   find_wanted_gradients();
-  // oneDNN's first convolutions read planes of f32 where other maps are blocked.
+  // oneDNN's first convolutions read planes of f32 where other maps are blocked; passes do not.
   MapFormat input = format_;
-  if (block_of(input.layout) > 1) {
+  if (block_of(input.layout) > spec_.input.channels) {
     const bool only_convs = std::ranges::all_of(
         lowering_.input_readers, [&](int reader) { return std::holds_alternative<Conv>(layer_at(reader).op); });
-    if (only_convs && block_of(input.layout) > spec_.input.channels) input.layout = Layout::planes;
+    input.layout = only_convs ? Layout::planes : Layout::channels_last;
   }
   p_.input_ = add_map(input, spec_.input);
   const int count = static_cast<int>(spec_.layers.size());
