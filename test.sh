@@ -49,7 +49,7 @@ finish() {
 everything() {
   must step release-build 'release: build' build release
   tests release 'release: tests' build/release
-  local rooms=(base image net data format eval app)  # those that read what a user brings
+  local rooms=(base image net data format)  # those that read what a user brings
   if step asan-build 'ASan+UBSan: build of parsers and formats' build asan "${rooms[@]/%/_test}"; then
     tests asan 'ASan+UBSan: tests of parsers and formats' build/asan -L fast -LE source \
       -R "^($(IFS='|'; echo "${rooms[*]}"))\."
