@@ -74,7 +74,7 @@ void Nms::lay_out_classes() {
     check(candidate.class_id >= 0, "NMS: class {} is negative", candidate.class_id);
     const auto k = static_cast<size_t>(candidate.class_id);
     if (k >= ranges_.size()) ranges_.resize(k + 1);
-    ++ranges_[k].last;  // its count for now
+    ++ranges_[k].last;  // its count, until the places are known below
   }
   size_t first = 0;
   for (ClassRange& range : ranges_) {
