@@ -6,37 +6,21 @@
 #include <set>
 
 #include "app/data_page.h"
-#include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/files.h"
 #include "base/interrupt.h"
 #include "base/rng.h"
+#include "base/shared_folder.h"
 #include "data/source.h"
 #include "data/synthetic.h"
 #include "image/save.h"
-#include "image/shared_folder.h"
 
 namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
 using nlohmann::json;
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const Words& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 ::testing::AssertionResult contains(const std::string& text, const std::string& part) {
   if (text.find(part) != std::string::npos) return ::testing::AssertionSuccess();

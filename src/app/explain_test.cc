@@ -3,8 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/files.h"
 #include "format/model_file.h"
 #include "image/load.h"
@@ -17,21 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const std::vector<std::string>& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 // Pictures of 416x416, so that their pixels are the network's: a.png has two objects of 10x13 in the middle of cell
 // (5,5) of scale 0 and one of 373x326 in the middle of cell (6,6) of scale 2; b.png has one of 10x13 in cell (5,5).

@@ -1,10 +1,10 @@
 // Real data sets through the formats and back. They are not part of the repository: without them these tests skip.
 #include <gtest/gtest.h>
 
+#include "base/shared_folder.h"
 #include "data/source.h"
 #include "data/test_folder.h"
 #include "data/write.h"
-#include "image/shared_folder.h"
 
 namespace yolov3 {
 namespace {

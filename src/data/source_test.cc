@@ -1,9 +1,9 @@
 #include "data/source.h"
+#include "base/shared_folder.h"
 
 #include <gtest/gtest.h>
 
 #include "data/test_folder.h"
-#include "image/shared_folder.h"
 
 namespace yolov3 {
 namespace {
