@@ -51,13 +51,16 @@ class H5Edits {
     return 0;
   }
 
+  static const std::string& one_of(const std::vector<std::string>& names, FuzzedDataProvider& bytes) {
+    return names[bytes.ConsumeIntegralInRange<size_t>(0, names.size() - 1)];
+  }
   std::string object(FuzzedDataProvider& bytes) {
     return bytes.ConsumeIntegralInRange(0, 15) == 0 ? bytes.ConsumeRandomLengthString(40)
-                                                    : bytes.PickValueInArray(objects_.data(), objects_.size());
+                                                    : one_of(objects_, bytes);
   }
   std::string attribute(FuzzedDataProvider& bytes) {
     return bytes.ConsumeIntegralInRange(0, 7) == 0 ? bytes.ConsumeRandomLengthString(40)
-                                                   : bytes.PickValueInArray(attributes_.data(), attributes_.size());
+                                                   : one_of(attributes_, bytes);
   }
 
   // The caller closes it.
@@ -101,9 +104,10 @@ class H5Edits {
     const hid_t made = H5Acreate2(held, name.c_str(), kind, shape, H5P_DEFAULT, H5P_DEFAULT);
     const hssize_t count = H5Sget_simple_extent_npoints(shape);
     if (made >= 0 && count > 0 && count < 4096) write_values(made, kind, static_cast<size_t>(count), bytes);
-    for (const auto& [id, close] : {std::pair{made, H5Aclose}, {kind, H5Tclose}, {shape, H5Sclose}, {held, H5Oclose}}) {
-      if (id >= 0) close(id);
-    }
+    if (made >= 0) H5Aclose(made);
+    if (kind >= 0) H5Tclose(kind);
+    if (shape >= 0) H5Sclose(shape);
+    H5Oclose(held);
   }
   void write_values(hid_t made, hid_t kind, size_t count, FuzzedDataProvider& bytes) {
     if (H5Tget_class(kind) == H5T_VLEN) return;
