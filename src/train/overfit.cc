@@ -142,7 +142,7 @@ std::vector<std::string> OverfitTest::findings() const {
   find_in_classes(found);
   find_in_losses(found);
   if (found.empty()) {
-    found.push_back(
+    found.emplace_back(
         "boxes, anchors and losses show nothing; look whether the boxes lie on the objects: val_batch0_labels.jpg, and "
         "at what was found: val_batch0_pred.jpg");
   }
@@ -174,8 +174,7 @@ void OverfitTest::find_in_boxes(std::vector<std::string>& found) const {
   if (targets.lost > 0) {
     found.push_back(
         fmt::format("{} of {} boxes share their cell and anchor with a later box and are trained by nothing; a larger "
-                    "--imgsz parts "
-                    "them",
+                    "--imgsz parts them",
                     targets.lost, tiny.objects));
   }
   const int64_t suppressed = count_suppressed(objects);
