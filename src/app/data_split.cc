@@ -1,18 +1,14 @@
-// yolov3 data split, yolov3 data preview
+// yolov3 data split
 #include <fmt/format.h>
 
 #include <limits>
-#include <optional>
 #include <set>
 
 #include "app/data_parts.h"
 #include "app/program.h"
 #include "base/error.h"
-#include "base/files.h"
 #include "base/log.h"
-#include "data/batch_pictures.h"
 #include "data/data_kind.h"
-#include "data/loader.h"
 #include "data/look.h"
 #include "data/similar.h"
 #include "data/stats.h"
@@ -78,20 +74,6 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
   return splits;
 }
 
-void write_batches(const Dataset& dataset, const LoaderOptions& loader, int batches, const fs::path& out) {
-  Loader batches_of(dataset, loader);
-  batches_of.start_epoch(0);
-  make_directories(out);
-  for (int b = 0; b < batches; ++b) {
-    const std::optional<Batch> batch = batches_of.next();
-    if (!batch) break;
-    const fs::path path = out / fmt::format("batch{}.jpg", b);
-    check(!fs::exists(path), "{}: is there already; choose another --out", path.string());
-    save_batch_picture(path, *batch, dataset.names);
-    print(path.string() + "\n");
-  }
-}
-
 }  // namespace
 
 int run_data_split(const std::vector<std::string>& arguments) {
@@ -126,43 +108,6 @@ int run_data_split(const std::vector<std::string>& arguments) {
   for (const auto& [name, dataset] : splits) text += name + ": " + describe(dataset_stats(dataset, 416, 416), 416, 416);
   log_line(fit_for_terminal(text));
   print(written_data(c.out, format).string() + "\n");
-  return 0;
-}
-
-int run_data_preview(const std::vector<std::string>& arguments) {
-  DataOptions data;
-  LoaderOptions loader;
-  std::string bad_data = "skip", split = "train";
-  fs::path out = "preview";
-  ImageSize imgsz{416, 416};
-  int batches = 4;
-  Options options("data preview",
-                  "pictures of the batches as the trainer sees them: augmented, letterboxed, with boxes");
-  options.example("yolov3 data preview --data data.yaml --out preview", "preview/batch0.jpg to batch3.jpg");
-  add_data_options(options, data, &bad_data);
-  options.add("split", &split, "which part").choices({"train", "val", "test"});
-  options.add("batch", &loader.batch, "pictures in a batch; the first 16 are shown").alias("batch-size").range(1, 4096);
-  options.add("batches", &batches, "to write").range(1, 10000);
-  options.add("imgsz", &imgsz, "of the network, S or WxH");
-  loader.augmented = true;
-  options.add("augment", &loader.augmented, "flip, crop and move as in training");
-  options.add("out", &out, "folder to write into").placeholder("DIR");
-  if (!options.parse(arguments)) {
-    print(options.help());
-    return 0;
-  }
-  options.require("data", "the data set, e.g. --data data.yaml");
-  if (imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
-  data.bad_data = parse_bad_data_policy(bad_data);
-  std::vector<LoadedSplit> loaded = load_splits(data, split);
-  const std::string findings = findings_of(loaded, 10);
-  if (!findings.empty()) log_line(fit_for_terminal(findings));
-  const Dataset dataset = std::move(splits_to_write(loaded).begin()->second);
-  loader.width = imgsz.width;
-  loader.height = imgsz.height;
-  loader.shuffle = true;
-  loader.seed = data.seed;
-  write_batches(dataset, loader, batches, out);
   return 0;
 }
 

@@ -3,12 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "app/augment_options.h"
 #include "app/model_data.h"
 #include "app/options.h"
 #include "app/program.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "train/overfit_defaults.h"
 
 namespace yolov3 {
 namespace {
@@ -33,10 +37,6 @@ void add_input_options(Options& options, TrainCommand& c) {
       .range(0, 256);
   options.add("exact-decode", &t.exact_decode,
               "decode JPEGs whole even where a reduced size is enough for the network");
-  options.group("Augmentation (probability of each)");
-  options.add("flip", &t.augment.flip, "mirror left and right").range(0, 1);
-  options.add("crop", &t.augment.crop, "cut off borders that hold no whole object").range(0, 1);
-  options.add("translate", &t.augment.translate, "shift the picture, keeping every object inside").range(0, 1);
   options.group("The network");
   options.add("model", &t.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg")
       .alias("cfg")
@@ -59,6 +59,67 @@ void add_input_options(Options& options, TrainCommand& c) {
   options.add("multi-scale-every", &t.multi_scale_every, "batches between two such changes").range(1, 100000);
   options.add("bn-momentum", &t.bn_momentum, "weight of the newest batch in the running statistics of batch norm")
       .range(0, 1);
+}
+
+void add_sampling_options(Options& options, TrainOptions& t) {
+  add_augment_options(options, t.augment);
+  options.group("Augmentation and sampling over the run");
+  options
+      .add("close-mosaic", &t.close_mosaic,
+           "the last N epochs go without mosaic, mixup, cutout, blur, noise, grey, degrees, scale, shear and shift")
+      .range(0, 1000000);
+  options
+      .add("image-weights", &t.image_weights,
+           "pictures with rare classes come more often, others less: by how much rarer than the commonest class the "
+           "rarest in them is, to this power; 0 = off, 0.5 is usual")
+      .range(0, 4);
+  options
+      .add("class-weights", &t.class_weights,
+           "weights of the classes in the class part of the loss: none, auto (by 1/sqrt of how often each is), a list "
+           "in the order of the classes, or a file of lines NAME WEIGHT")
+      .placeholder("none|auto|W,W,...|FILE");
+  options
+      .add("overfit", &t.overfit,
+           "self-test: train on the first N pictures with objects alone, validate on them too, and end when mAP50 is "
+           "over 0.95, or say what is wrong (exit code 1); chooses batch, epochs and schedule; 0 = off, 8 is usual")
+      .range(0, 1000);
+}
+
+// The self-test wants one batch of the same pictures again and again, as they are.
+void prepare_overfit(const Options& options, TrainCommand& c) {
+  TrainOptions& t = c.train;
+  if (t.overfit == 0) return;
+  const auto refuse = [](const std::string& option) {
+    throw Error(fmt::format("--{} has no effect with --overfit, which trains on a few pictures as they are", option),
+                Error::Kind::usage);
+  };
+  for (const char* option :
+       {"multi-scale", "image-weights", "close-mosaic", "flip",  "flipud",     "crop",     "translate",  "mosaic",
+        "mixup",       "cutout",        "blur",         "noise", "grey",       "degrees",  "scale",      "shear",
+        "shift",       "hsv-h",         "hsv-s",        "hsv-v", "saturation", "exposure", "min-visible"}) {
+    if (options.was_typed(option)) refuse(option);
+  }
+  if (!t.validate) {
+    throw Error("--val false: --overfit is judged by validating on its own pictures", Error::Kind::usage);
+  }
+  // A run's own args.toml says what was chosen then; another run's says what a long run wants.
+  const bool repeated = !options.was_typed("overfit");
+  const auto chosen = [&](const char* option) {
+    return repeated ? options.was_given(option) : options.was_typed(option);
+  };
+  const TrainOptions asked = t;
+  t = overfit_defaults(t);
+  if (chosen("batch")) t.batch = asked.batch;
+  if (chosen("epochs")) t.epochs = asked.epochs;
+  if (chosen("lr0")) t.lr0 = asked.lr0;
+  if (chosen("warmup-epochs")) t.warmup_epochs = asked.warmup_epochs;
+  if (chosen("name")) t.name = asked.name;
+  t.lr_end = chosen("lr-end") ? asked.lr_end : std::min(t.lr_end, t.lr0);
+}
+
+int end_overfit(const TrainResult& result) {
+  log_info("{}", result.overfit_verdict);
+  return result.overfit_passed ? 0 : static_cast<int>(Error::Kind::failure);
 }
 
 void add_schedule_options(Options& options, TrainOptions& t) {
@@ -147,9 +208,12 @@ int run_train(const std::vector<std::string>& arguments) {
                   "goes on from a trained model, on other data");
   options.example("yolov3 train --data data.yaml --weights coco.h5 --freeze backbone",
                   "trains neck and heads alone; the backbone stays as it is");
+  options.example("yolov3 train --data data.yaml --overfit 8",
+                  "self-test before a long run: can it learn 8 of the pictures by heart, and if not, why?");
   options.example("yolov3 train --config runs/train/exp/args.toml", "repeats a run");
   options.example("yolov3 train --config runs/train/exp/args.toml --resume", "goes on with a run that was stopped");
   add_input_options(options, c);
+  add_sampling_options(options, c.train);
   add_schedule_options(options, c.train);
   add_optimizer_options(options, c.train);
   add_loss_options(options, c.train);
@@ -165,6 +229,8 @@ int run_train(const std::vector<std::string>& arguments) {
   c.train.width = c.imgsz.width;
   c.train.height = c.imgsz.height;
   if (c.train.width == 0) throw Error("--imgsz: training needs a size such as 416", Error::Kind::usage);
+  check_augment_options(options, c.train.augment);
+  prepare_overfit(options, c);
   c.train.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.train.data.seed = c.train.seed;
   c.train.data.threads = c.train.threads;
@@ -176,6 +242,7 @@ int run_train(const std::vector<std::string>& arguments) {
              folder.parent_path().string(), folder.filename().string());
   }
   print(result.run_directory.string() + "\n");
+  if (c.train.overfit > 0 && !result.interrupted) return end_overfit(result);
   return 0;
 }
 

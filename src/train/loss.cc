@@ -143,10 +143,13 @@ torch::Tensor giou_part(const torch::Tensor& at_positives, const PositiveCells& 
 }
 
 torch::Tensor prob_part(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head,
-                        double smoothing) {
+                        double smoothing, const std::vector<double>& class_weights) {
   const torch::Tensor logits = at_positives.index({Slice(), Slice(5, torch::indexing::None)});  // P,K
   const torch::Tensor one_hot = torch::zeros_like(logits).scatter_(1, cells.class_id.unsqueeze(1), 1.0);
-  return cross_entropy(logits, one_hot * (1.0 - smoothing) + smoothing / head.classes).sum();
+  const torch::Tensor losses = cross_entropy(logits, one_hot * (1.0 - smoothing) + smoothing / head.classes);
+  if (class_weights.empty()) return losses.sum();
+  const torch::Tensor weights = torch::tensor(class_weights, torch::kFloat64).to(losses.options());  // K
+  return (losses * weights.index_select(0, cells.class_id).unsqueeze(1)).sum();
 }
 
 HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
@@ -162,7 +165,7 @@ HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
   loss.positives = cells.image.size(0);
   const torch::Tensor at_positives = raw.index({cells.image, cells.anchor, Slice(), cells.gy, cells.gx});  // P,5+K
   loss.parts.giou = giou_part(at_positives, cells, head) / batch;
-  loss.parts.prob = prob_part(at_positives, cells, head, options.label_smoothing) / batch;
+  loss.parts.prob = prob_part(at_positives, cells, head, options.label_smoothing, options.class_weights) / batch;
 
   const torch::Tensor logits = raw.select(2, 4);  // N,A,G,G
   const torch::Tensor responsible =

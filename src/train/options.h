@@ -19,6 +19,7 @@ struct LossOptions {
   double box_gain = 1.0;          // weights of the three parts in the total
   double obj_gain = 1.0;
   double cls_gain = 1.0;
+  std::vector<double> class_weights;  // of the class part of a positive, by its object's class; empty: all 1
 };
 
 struct TrainOptions {
@@ -53,6 +54,10 @@ struct TrainOptions {
   AssignOptions assign;
   LossOptions loss;
   AugmentOptions augment;
+  int close_mosaic = 0;                // of the last epochs, how many are without strong augmentation
+  double image_weights = 0;            // pictures with rare classes come more often: PictureSampler's rarity
+  std::string class_weights = "none";  // make_class_weights()'s text; fills loss.class_weights
+  int overfit = 0;                     // self-test on this many pictures, validated on the same; 0 = off
   std::filesystem::path project = "runs/train";
   std::string name = "exp";
   bool resume = false;

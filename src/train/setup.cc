@@ -30,6 +30,26 @@ void check_update_options(const TrainOptions& options) {
         options.weight_decay, options.clip_norm);
 }
 
+// What the loader is told.
+void check_sampling_options(const TrainOptions& options) {
+  check_augment_options(options.augment);
+  check(options.image_weights >= 0 && options.image_weights <= 4, "--image-weights {}: expected 0 to 4",
+        options.image_weights);
+  check(options.close_mosaic >= 0, "--close-mosaic {}: expected 0 or more", options.close_mosaic);
+  check(options.close_mosaic == 0 || has_strong(options.augment),
+        "--close-mosaic {} has no effect: nothing that it would end is on (mosaic, mixup, cutout, blur, noise, grey, "
+        "degrees, scale, shear, shift)",
+        options.close_mosaic);
+  check(options.close_mosaic == 0 || options.close_mosaic < options.epochs,
+        "--close-mosaic {}: of --epochs {} none would be left with strong augmentation", options.close_mosaic,
+        options.epochs);
+  check(options.overfit >= 0, "--overfit {}: expected 0 or how many pictures", options.overfit);
+  check(options.overfit == 0 || (options.validate && options.augment == no_augmentation() &&
+                                 options.multi_scale.empty() && options.image_weights == 0),
+        "--overfit {} trains on the pictures as they are, one size, no weights, and validates on them",
+        options.overfit);
+}
+
 }  // namespace
 
 void keep_freed_memory() {
@@ -133,6 +153,7 @@ void check_options(const TrainOptions& options) {
   check(options.bn_momentum > 0 && options.bn_momentum <= 1, "--bn-momentum {}: expected over 0 and at most 1",
         options.bn_momentum);
   check_update_options(options);
+  check_sampling_options(options);
   check(options.loss.label_smoothing >= 0 && options.loss.label_smoothing < 1,
         "--label-smoothing {}: expected 0 or more and under 1", options.loss.label_smoothing);
   check(options.width >= 32 && options.height >= 32 && options.width % 32 == 0 && options.height % 32 == 0,

@@ -5,8 +5,10 @@
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/dataset.h"
 #include "engine/training_plan.h"
@@ -21,6 +23,7 @@ namespace yolov3 {
 struct RunData {
   Dataset train, val;
   std::string listing;
+  std::map<std::string, int64_t> train_defects;  // of the train split, by reason
 };
 
 struct Start {
@@ -30,6 +33,7 @@ struct Start {
   torch::Device device = torch::kCPU;
   std::optional<TrainingPlan> plan;  // nothing: LibTorch's own operators
   bool bf16 = false;
+  std::vector<double> class_weights;  // LossOptions::class_weights
 };
 
 // The checkpoint to go on from, when --resume asks for one and there is one.

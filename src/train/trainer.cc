@@ -20,6 +20,7 @@
 #include "engine/torch_network.h"
 #include "train/checkpoint.h"
 #include "train/optimizer.h"
+#include "train/overfit.h"
 #include "train/parameters.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
@@ -51,9 +52,10 @@ LoaderOptions training_loader(const TrainOptions& options) {
   loader.height = options.height;
   loader.multi_scale = options.multi_scale;
   loader.multi_scale_every = options.multi_scale_every;
-  loader.shuffle = true;
-  loader.augmented = true;
+  loader.shuffle = loader.augmented = options.overfit == 0;
   loader.augment = options.augment;
+  if (options.close_mosaic > 0) loader.strong_epochs = options.epochs - options.close_mosaic;
+  loader.image_weights = options.image_weights;
   loader.exact_decode = options.exact_decode;
   loader.workers = options.workers;
   loader.seed = options.seed;
@@ -84,6 +86,7 @@ class Trainer {
   void describe_epoch(const EpochRecord& record, bool best) const;
   void save_epoch(const EpochRecord& record);
   bool save_last();
+  bool overfit_done() const { return options_.overfit > 0 && overfit_.passed(); }
   int64_t batches_done() const { return position_.epoch * loader_.batches_per_epoch() + position_.next_batch; }
   Model model() const { return {spec_, trained_weights(network_, optimizer_), data_.train.names, facts_}; }
 
@@ -108,6 +111,7 @@ class Trainer {
   int64_t images_here_ = 0;   // of this epoch, since it began or was resumed
   double train_seconds_ = 0;  // of this epoch, likewise, without the validation
   Clock::time_point epoch_start_;
+  OverfitTest overfit_;  // asked only with options.overfit
 };
 
 Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Start start,
@@ -125,7 +129,8 @@ Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Star
       engine_(make_engine_network(network_, plan_, options)),
       stepper_(network_, engine_.get(), optimizer_, data_.train, options_),
       loader_(data_.train, training_loader(options)),
-      log_(directory_, checkpoint ? checkpoint->position.epoch : 0) {
+      log_(directory_, checkpoint ? checkpoint->position.epoch : 0),
+      overfit_(data_, spec_, options_) {
   const int64_t together = batches_per_update(options);
   const int64_t steps = (loader_.batches_per_epoch() + together - 1) / together;
   schedule_ = {.warmup_steps = std::llround(options.warmup_epochs * static_cast<double>(steps)),
@@ -158,8 +163,12 @@ TrainResult Trainer::run() {
              ? fmt::format("{} holds the run up to there; --resume goes on", (directory_ / "weights/last.h5").string())
              : "and the run could not be saved either");
   }
-  TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), false};
-  if (position_.epoch >= options_.epochs) return result;
+  TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0)};
+  if (options_.overfit > 0) {
+    result.overfit_passed = overfit_done();
+    result.overfit_verdict = overfit_.verdict();
+  }
+  if (position_.epoch >= options_.epochs || overfit_done()) return result;
   result.interrupted = true;
   check(save_last(), "stopped by signal {} after step {}, and the run could not be saved", interrupt_signal(),
         position_.step);
@@ -169,7 +178,7 @@ TrainResult Trainer::run() {
 
 // The recipe: epochs of steps, each epoch judged and saved.
 void Trainer::run_epochs() {
-  while (position_.epoch < options_.epochs && interrupt_signal() == 0) {
+  while (position_.epoch < options_.epochs && interrupt_signal() == 0 && !overfit_done()) {
     train_epoch();
     if (interrupt_signal() == 0) finish_epoch();
   }
@@ -256,6 +265,8 @@ EpochRecord Trainer::judge_epoch() {
     record.val_obj_loss = validation.obj_loss;
     record.val_cls_loss = validation.cls_loss;
     position_.seconds += seconds_since(start);
+    record.seconds = position_.seconds;
+    if (interrupt_signal() == 0) overfit_.add(record, validation);
   }
   record.seconds = position_.seconds;
   return record;
@@ -320,7 +331,10 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
   if (checkpoint && checkpoint->position.epoch >= options.epochs) {
     log_info("{}: already finished, {} of {} epochs done", directory.string(), checkpoint->position.epoch,
              options.epochs);
-    return {directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false};
+    TrainResult done{directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0)};
+    done.overfit_passed = done.best_map50 > kOverfitMap50;
+    done.overfit_verdict = fmt::format("overfit: mAP50 {:.4f} at best", done.best_map50);
+    return done;
   }
   Start start = accept(options, checkpoint);
   if (options.resume) {
@@ -332,7 +346,9 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
            start.data.train.examples.size(), start.data.val.examples.size(), start.data.train.names.size(),
            options.model, options.width, options.height, start.plan ? "oneDNN" : "LibTorch",
            start.bf16 ? "bf16" : "f32", options.seed);
-  Trainer trainer(options, args_toml, std::move(start), checkpoint, directory, on_batch);
+  TrainOptions weighted = options;
+  weighted.loss.class_weights = start.class_weights;
+  Trainer trainer(weighted, args_toml, std::move(start), checkpoint, directory, on_batch);
   return trainer.run();
 }
 

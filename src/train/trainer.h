@@ -14,7 +14,9 @@ struct TrainResult {
   std::filesystem::path run_directory;
   int epochs_done = 0;
   double best_map50 = 0;
-  bool interrupted = false;  // by Ctrl-C or SIGTERM: saved, can be resumed
+  bool interrupted = false;     // by Ctrl-C or SIGTERM: saved, can be resumed
+  bool overfit_passed = false;  // with options.overfit: the self-test
+  std::string overfit_verdict;  // and what it found, for people
 };
 
 // Trains into a new run directory (or the one being resumed) and says how it goes on stderr.

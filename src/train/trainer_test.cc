@@ -82,6 +82,19 @@ TEST_F(TrainerTest, LossFalls) {
   EXPECT_LT(loss(12), 0.5 * loss(1));
 }
 
+TEST_F(TrainerTest, ClassWeightsAndImageWeightsChangeWhatIsLearnt) {
+  const auto weights = [&](const std::string& name, auto change) {
+    TrainOptions o = options(name, 1);
+    o.validate = false;
+    change(o);
+    return load_model(train(o, "").run_directory / "weights/last.h5").weights;
+  };
+  const Weights plain = weights("plain", [](TrainOptions&) {});
+  EXPECT_EQ(weights("ones", [](TrainOptions& o) { o.class_weights = "1,1,1,1,1,1,1,1,1,1"; }), plain);
+  EXPECT_FALSE(weights("classes", [](TrainOptions& o) { o.class_weights = "9,1,1,1,1,1,1,1,1,1"; }) == plain);
+  EXPECT_FALSE(weights("images", [](TrainOptions& o) { o.image_weights = 1; }) == plain);
+}
+
 // A signal in the middle of an epoch, then --resume: bit for bit the weights of the run that was never stopped.
 TEST_F(TrainerTest, ResumeAfterASignalGivesTheSameBits) {
   for (const int64_t stop_at : {1, 3, 4}) {
@@ -178,6 +191,10 @@ TEST_F(TrainerTest, OtherShapesOfTrainingRunAndResume) {
   run("bf16", [](TrainOptions& o) { o.precision = "bf16"; });
   run("multiscale", [](TrainOptions& o) { o.multi_scale = {32, 64, 96}, o.multi_scale_every = 2; });
   run("clipped", [](TrainOptions& o) { o.clip_norm = 0.1, o.weight_decay = 0.01; });
+  run("augmented", [](TrainOptions& o) {
+    o.augment.mosaic = o.augment.mixup = o.augment.noise = o.augment.hsv_s = 0.5;
+    o.augment.degrees = 10, o.close_mosaic = 1, o.image_weights = 0.5, o.class_weights = "auto";
+  });
   run("one picture", [](TrainOptions& o) { o.data.data = "synthetic:2", o.batch = 1; });
   run("batch over the set", [](TrainOptions& o) { o.data.data = "synthetic:3", o.batch = 16, o.epochs = 3; });
 }
@@ -274,6 +291,12 @@ TEST_F(TrainerTest, OptionsThatCannotWorkAreRefused) {
   refuse([](TrainOptions& o) { o.weights = "/nowhere.h5"; });
   refuse([](TrainOptions& o) { o.multi_scale = {64, 72}; });
   refuse([](TrainOptions& o) { o.name = ".."; });
+  refuse([](TrainOptions& o) { o.augment.mosaic = 2; });
+  refuse([](TrainOptions& o) { o.close_mosaic = 1; });
+  refuse([](TrainOptions& o) { o.augment.mosaic = 1, o.close_mosaic = 2; });
+  refuse([](TrainOptions& o) { o.image_weights = -1; });
+  refuse([](TrainOptions& o) { o.class_weights = "1,2"; });
+  refuse([](TrainOptions& o) { o.overfit = 2; });  // with augmentation
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "data/dataset.h"
 #include "engine/torch_network.h"
@@ -13,6 +14,7 @@ namespace yolov3 {
 struct Validation {
   Metrics metrics;
   double box_loss = 0, obj_loss = 0, cls_loss = 0;  // means over pictures
+  std::optional<double> class_blind_map50;          // with options.overfit: as if there were one class
 };
 
 // Uses batch norm's running statistics, folded. pictures: folder for val_batch0_labels.jpg and val_batch0_pred.jpg,
