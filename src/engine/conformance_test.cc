@@ -195,6 +195,26 @@ TEST(Dnnl, SharedEnginesGiveTheSameBits) {
       << "the same plan, weights and threads: the same bits";
 }
 
+// Whichever shapes came before or lie between, and after the engine's programs have been dropped and made anew.
+TEST(Dnnl, TheOrderOfShapesChangesNoBit) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  const auto weights = lively_weights(spec);
+  std::vector<Tensor> images;
+  for (const auto& [n, h, w] :
+       {std::tuple{1, 64, 64}, {8, 64, 64}, {2, 96, 160}, {3, 32, 32}, {1, 416, 416}, {5, 96, 96}}) {
+    images.push_back(random_images(n, h, w));
+  }
+  for (const std::string& precision : {std::string("f32"), std::string("bf16")}) {
+    if (precision == "bf16" && !cpu_computes_bf16()) continue;
+    const Plan plan = rule_plan(spec, precision, nullptr);
+    const auto forwards = make_dnnl_engine(plan, 0, spec, weights),
+               backwards = make_dnnl_engine(plan, 0, spec, weights);
+    std::vector<std::vector<Tensor>> want(images.size());
+    for (size_t i = 0; i < images.size(); ++i) want[i] = forwards->forward(images[i]);
+    for (size_t i = images.size(); i-- > 0;) EXPECT_EQ(backwards->forward(images[i]), want[i]) << precision << " " << i;
+  }
+}
+
 TEST(Dnnl, SharedEnginesRunSideBySide) {
   const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
   const auto engine = make_engine({.kind = "dnnl", .threads = 1, .plan = "rule"}, spec, lively_weights(spec));

@@ -76,12 +76,13 @@ Tensor run(const Upsample& upsample, const std::vector<Map>& in, const LayerShap
   return large;
 }
 
-// Greatest value of the window whose first cell is (y,x), which may lie outside.
+// Greatest value of the window whose first cell is (y,x), which may lie outside. A NaN is greater than anything.
 float window_max(std::span<const float> plane, int64_t height, int64_t width, int64_t y, int64_t x, int64_t size) {
   float greatest = -std::numeric_limits<float>::infinity();
   for (int64_t row = std::max<int64_t>(y, 0); row < std::min(y + size, height); ++row) {
     for (int64_t column = std::max<int64_t>(x, 0); column < std::min(x + size, width); ++column) {
-      greatest = std::max(greatest, plane[static_cast<size_t>(row * width + column)]);
+      const float value = plane[static_cast<size_t>(row * width + column)];
+      if (value > greatest || std::isnan(value)) greatest = value;
     }
   }
   return greatest;

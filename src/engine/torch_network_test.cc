@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/test_networks.h"
+#include "net/builder.h"
 #include "net/models.h"
 
 namespace yolov3 {
@@ -69,6 +70,29 @@ TEST(TorchNetwork, FrozenLayersRunAsInUseAndGetNoGradients) {
     EXPECT_EQ(frozen.is_frozen(slot), slot.layer < 5);
     EXPECT_EQ(frozen.params()[i].grad().defined(), slot.trainable && slot.layer >= 5) << slot.name;
     EXPECT_EQ(after.tensors[i] == weights.tensors[i], slot.trainable || slot.layer < 5) << slot.name;
+  }
+}
+
+// Layer 1 leads nowhere: it is not run, and none of its numbers move.
+TEST(TorchNetwork, WhatNoHeadNeedsIsNotRun) {
+  NetworkBuilder net({3, 32, 32});
+  net.conv(16, 3, 2).conv(8, 3).route({0}).conv(21, 1, 1, Activation::linear, false);
+  const NetworkSpec spec = net.yolo({{4, 4}, {8, 8}, {9, 9}}, {0, 1, 2}, 2).build();
+  const Weights weights = *lively_weights(spec);
+  TorchNetwork network(spec, weights, torch::kCPU, false);
+  std::vector<int> run;
+  torch::Tensor sum = torch::zeros({});
+  for (const torch::Tensor& map : network.forward(torch::rand({2, 3, 32, 32}), true,
+                                                  [&](int layer, const torch::Tensor&) { run.push_back(layer); })) {
+    sum = sum + map.square().sum();
+  }
+  sum.backward();
+  EXPECT_EQ(run, (std::vector<int>{0, 2, 3, 4}));
+  const Weights after = network.weights();
+  for (size_t i = 0; i < network.slots().size(); ++i) {
+    const ParamSlot& slot = network.slots()[i];
+    EXPECT_EQ(after.tensors[i] == weights.tensors[i], slot.trainable || slot.layer == 1) << slot.name;
+    EXPECT_EQ(network.params()[i].grad().defined(), slot.trainable && slot.layer != 1) << slot.name;
   }
 }
 

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "engine/lowering.h"
 #include "format/load_model.h"
 #include "net/cfg.h"
 #include "net/models.h"
@@ -126,7 +127,10 @@ int frozen_layers(const TrainOptions& options, const NetworkSpec& spec) {
   const std::optional<int64_t> layers = parse_integer(options.freeze);
   check(layers && *layers >= 0, "--freeze {}: expected backbone or how many of the first layers, e.g. 75",
         options.freeze);
-  const int last = param_slots(spec).back().layer;  // in the order of layers
+  const std::vector<bool> needed = lower(spec).needed;
+  int last = -1;  // with parameters that some head needs
+  for (const ParamSlot& slot : param_slots(spec)) last = needed[static_cast<size_t>(slot.layer)] ? slot.layer : last;
+  check(last >= 0, "--model {}: no head needs a layer with parameters, so there is nothing to train", options.model);
   check(*layers <= last, "--freeze {}: nothing is left to train, the last layer with parameters is {}; at most {}",
         options.freeze, last, last);
   return static_cast<int>(*layers);

@@ -99,6 +99,7 @@ Start accept(const TrainOptions& options, const std::optional<Checkpoint>& check
   start.weights =
       checkpoint ? checkpoint->model.weights : make_initial_weights(options, start.spec, start.data.train.names);
   start.plan = choose_plan(options, start.spec, checkpoint ? checkpoint->plan() : "");
+  if (start.plan) check_training_plan(*start.plan, start.spec, options);
   start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
   return start;
 }

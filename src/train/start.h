@@ -1,5 +1,5 @@
 // What a training run starts from. Whatever can be refused is refused here, before the run has a folder, so that a mistake
-// leaves no empty run behind; all but a convolution that oneDNN has no code for, which is found at the first batch.
+// leaves no empty run behind.
 #pragma once
 
 #include <torch/torch.h>

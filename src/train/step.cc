@@ -69,7 +69,7 @@ StepLosses Stepper::run(const Batch& batch, double lr, bool update, const std::v
 
 // The norm of the batch's gradients; of an update's from several batches, once they are their mean, the mean's.
 double Stepper::finish_gradients(int64_t pictures, bool update) {
-  const double norm = optimizer_.gradient_norm();
+  const double norm = engine_ != nullptr ? engine_->gradient_norm() : optimizer_.gradient_norm();
   if (!update || optimizer_.accumulated() == 0 || !std::isfinite(norm)) return norm;
   optimizer_.average_gradients(pictures);
   return optimizer_.gradient_norm();

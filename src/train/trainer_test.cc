@@ -273,6 +273,47 @@ TEST_F(TrainerTest, AFullDiskNeverStopsTheRunNorTouchesTheLastCheckpoint) {
   }
 }
 
+// What oneDNN cannot do is said before the run has a folder. Of a kernel of 101x101 in two groups it has nothing for maps
+// of 64x64: the matrix that it would make of a picture has more than 2^31 numbers.
+TEST_F(TrainerTest, WhatOneDnnCannotDoIsRefusedBeforeTheRun) {
+  NetworkBuilder net({3, 32, 32});
+  net.conv(64, 3).add(Conv{.filters = 2, .size = 101, .padding = 50, .groups = 2}, {0});
+  net.conv(45, 1, 1, Activation::linear, false).yolo({{10, 12}, {18, 24}, {30, 36}}, {0, 1, 2}, 10);
+  write_file(folder_ / "groups.cfg", write_cfg(net.build()));
+  TrainOptions o = options("groups", 1);
+  o.model = (folder_ / "groups.cfg").string();
+  o.width = o.height = 32;
+  const auto message = [&] {
+    try {
+      train(o, "");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  o.multi_scale = {32, 64};
+  const std::string refused = message();
+  for (const char* word : {"--multi-scale 64: ", "layer 1 (convolution 101x101", "groups 2", "--engine torch"}) {
+    EXPECT_NE(refused.find(word), std::string::npos) << word << " in: " << refused;
+  }
+  EXPECT_FALSE(fs::exists(o.project / "groups"));
+  o.multi_scale.clear();
+  EXPECT_EQ(message(), "");
+  EXPECT_TRUE(fs::exists(o.project / "groups/weights/last.h5"));
+}
+
+TEST_F(TrainerTest, BatchesLargerThanTheMemoryAreRefused) {
+  TrainOptions o = options("large", 1);
+  o.batch = 20'000'000;
+  try {
+    train(o, "");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("use a smaller --batch"), std::string::npos) << error.what();
+  }
+  EXPECT_FALSE(fs::exists(o.project / "large"));
+}
+
 TEST_F(TrainerTest, OptionsThatCannotWorkAreRefused) {
   const auto refuse = [&](auto change) {
     TrainOptions o = options("refused");

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "data/batch_pictures.h"
 #include "data/loader.h"
 #include "detect/post_process.h"
+#include "engine/dnnl_engine.h"
 #include "engine/engine.h"
 #include "engine/plan.h"
 #include "eval/evaluate.h"
@@ -50,6 +52,22 @@ Items without_classes(Items items) {
   return items;
 }
 
+// oneDNN's on a CPU; LibTorch's on other devices, and for a layer that oneDNN cannot do.
+std::unique_ptr<Engine> judging_engine(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
+                                       int batch) {
+  const bool in_bf16 = bf16 && (!device.is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
+  EngineOptions options{.device = device.str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
+  if (device.is_cpu()) {
+    try {
+      dnnl_memory(spec, batch, options.precision);
+    } catch (const Error& error) {
+      log_info("validation by LibTorch: {}", error.what());
+      options.kind = "torch";
+    }
+  }
+  return make_engine(options, spec, std::make_shared<const Weights>(weights));
+}
+
 }  // namespace
 
 Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
@@ -57,9 +75,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   const torch::NoGradGuard no_grad;
   const NetworkSpec sized = with_input_size(spec, options.width, options.height);
   const std::vector<Head> net_heads = heads(sized);
-  const bool in_bf16 = bf16 && (!device.is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
-  const EngineOptions engine_options{.device = device.str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
-  const std::unique_ptr<Engine> engine = make_engine(engine_options, sized, std::make_shared<const Weights>(weights));
+  const std::unique_ptr<Engine> engine = judging_engine(sized, weights, device, bf16, options.batch);
   PostProcessor post(net_heads, metrics_detect_options());
 
   Loader loader(dataset, validation_loader(options));
