@@ -87,6 +87,9 @@ fuzz() {
     mkdir -p "$corpus"
     words=()
     [ -f "tools/fuzz/$target.dict" ] && words=(-dict="tools/fuzz/$target.dict")
+    # HDF5 asks for what a damaged file says and lives with the answer no; the program reads such files behind a fence.
+    case $target in *keras*|*model*) words+=(-malloc_limit_mb=1048576); export ASAN_OPTIONS=allocator_may_return_null=1 ;;
+    *) unset ASAN_OPTIONS ;; esac
     one "$target" "$target: $seconds s" "$program" "${words[@]}" -max_total_time="$seconds" -rss_limit_mb=2048 \
       -timeout=60 -artifact_prefix="build/fuzz/$target-" "$corpus"
   done
