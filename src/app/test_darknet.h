@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -26,34 +27,38 @@ inline bool have_darknet() { return std::system("command -v darknet >/dev/null 2
 // By the stem of the picture's name.
 using BoxesOfPictures = std::map<std::string, std::vector<Detection>>;
 
-// A line "ID SCORE X0 Y0 X1 Y1" in pixels from 1; where a box reaches the right or lower border its side is not moved.
-inline void read_darknet_boxes(const std::filesystem::path& file, int class_id,
-                               const std::map<std::string, std::pair<int, int>>& sizes, BoxesOfPictures& boxes) {
+// A line "ID SCORE X0 Y0 X1 Y1".
+inline void read_darknet_boxes(const std::filesystem::path& file, int class_id, BoxesOfPictures& boxes) {
   std::istringstream lines(read_file(file));
   std::string id;
   Detection d;
-  for (Box& b = d.box; lines >> id >> d.score >> b.x0 >> b.y0 >> b.x1 >> b.y1;) {
-    const auto [width, height] = sizes.at(id);
-    d.class_id = class_id;
-    const bool at_right = b.x1 == static_cast<float>(width), at_bottom = b.y1 == static_cast<float>(height);
-    boxes[id].push_back(
-        {{b.x0 - 1, b.y0 - 1, at_right ? b.x1 : b.x1 - 1, at_bottom ? b.y1 : b.y1 - 1}, class_id, d.score});
+  d.class_id = class_id;
+  for (Box& b = d.box; lines >> id >> d.score >> b.x0 >> b.y0 >> b.x1 >> b.y1;) boxes.at(id).push_back(d);
+}
+
+// Boxes as Darknet's program writes them: pixels count from 1, and what is less or beyond the picture is cut there.
+inline void count_pixels_from_one(const std::vector<std::filesystem::path>& pictures, BoxesOfPictures& boxes) {
+  for (const std::filesystem::path& picture : pictures) {
+    const LoadedImage image = load_image(picture);
+    const auto width = static_cast<float>(image.full_width), height = static_cast<float>(image.full_height);
+    for (Detection& d : boxes[picture.stem()]) {
+      const Box& b = d.box;
+      d.box = {std::max(1.0f, b.x0 + 1), std::max(1.0f, b.y0 + 1), std::min(width, b.x1 + 1),
+               std::min(height, b.y1 + 1)};
+    }
   }
 }
 
 // What `darknet detector valid` finds: letterboxed, every class over 0.005, NMS at 0.45. At least four pictures, or it
-// reads behind its list. Works in `folder`, which holds nothing else.
+// reads behind its list. Pixels count from 1 (count_pixels_from_one). Works in `folder`, which holds nothing else.
 inline BoxesOfPictures boxes_by_darknet(const std::string& cfg, const std::string& weights, int classes,
                                         const std::vector<std::filesystem::path>& pictures,
                                         const std::filesystem::path& folder) {
   check(pictures.size() >= 4, "Darknet wants four pictures");
   make_directories(folder / "results");
   std::string list, names;
-  std::map<std::string, std::pair<int, int>> sizes;
   BoxesOfPictures boxes;
   for (const std::filesystem::path& picture : pictures) {
-    const LoadedImage image = load_image(picture);
-    sizes[picture.stem()] = {image.full_width, image.full_height};
     boxes[picture.stem()];
     list += std::filesystem::absolute(picture).string() + "\n";
   }
@@ -67,7 +72,7 @@ inline BoxesOfPictures boxes_by_darknet(const std::string& cfg, const std::strin
   const int status = std::system(command.c_str());
   const std::string log = read_file(folder / "log");
   EXPECT_EQ(status, 0) << log.substr(log.size() - std::min<size_t>(log.size(), 500));
-  for (int k = 0; k < classes; ++k) read_darknet_boxes(folder / fmt::format("results/of_{}.txt", k), k, sizes, boxes);
+  for (int k = 0; k < classes; ++k) read_darknet_boxes(folder / fmt::format("results/of_{}.txt", k), k, boxes);
   return boxes;
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ class H5Edits {
   // `base`: a file without a seal. Its objects and attributes are what edits are made of, beside made-up ones.
   H5Edits(std::filesystem::path work, std::string base) : work_(std::move(work)), base_(std::move(base)) {
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-    write_file(work_, base_);
+    put(base_);
     const hid_t file = H5Fopen(work_.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
     objects_.emplace_back("/");
     H5Ovisit1(file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, this);
@@ -29,7 +30,7 @@ class H5Edits {
 
   // Makes the changed file in place of the one before.
   const std::filesystem::path& apply(FuzzedDataProvider& bytes) {
-    write_file(work_, base_);
+    put(base_);
     const hid_t file = H5Fopen(work_.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
     for (int i = bytes.ConsumeIntegralInRange(1, 6); i > 0; --i) edit(file, bytes);
     H5Fclose(file);
@@ -38,6 +39,12 @@ class H5Edits {
   }
 
  private:
+  // Without the flush to the disk that write_file() does.
+  void put(const std::string& bytes) const {
+    std::ofstream(work_, std::ios::binary | std::ios::trunc)
+        .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  }
+
   static herr_t visit(hid_t id, const char* name, const H5O_info_t*, void* self) {
     auto& edits = *static_cast<H5Edits*>(self);
     if (std::string(name) != ".") edits.objects_.emplace_back(name);
@@ -55,12 +62,10 @@ class H5Edits {
     return names[bytes.ConsumeIntegralInRange<size_t>(0, names.size() - 1)];
   }
   std::string object(FuzzedDataProvider& bytes) {
-    return bytes.ConsumeIntegralInRange(0, 15) == 0 ? bytes.ConsumeRandomLengthString(40)
-                                                    : one_of(objects_, bytes);
+    return bytes.ConsumeIntegralInRange(0, 15) == 0 ? bytes.ConsumeRandomLengthString(40) : one_of(objects_, bytes);
   }
   std::string attribute(FuzzedDataProvider& bytes) {
-    return bytes.ConsumeIntegralInRange(0, 7) == 0 ? bytes.ConsumeRandomLengthString(40)
-                                                   : one_of(attributes_, bytes);
+    return bytes.ConsumeIntegralInRange(0, 7) == 0 ? bytes.ConsumeRandomLengthString(40) : one_of(attributes_, bytes);
   }
 
   // The caller closes it.
@@ -202,7 +207,7 @@ class H5Edits {
     for (int i = 0; i < count && !file.empty(); ++i) {
       file[bytes.ConsumeIntegralInRange<size_t>(0, file.size() - 1)] = bytes.ConsumeIntegral<char>();
     }
-    write_file(work_, file);
+    put(file);
   }
 
   const std::filesystem::path work_;
