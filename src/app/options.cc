@@ -6,12 +6,14 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/text.h"
 
 namespace yolov3 {
 namespace {
 
 constexpr size_t kHelpColumn = 34, kHelpWidth = 118;
+constexpr uint64_t kMaxConfigBytes = 1 << 20;
 
 std::string normalised(std::string_view name) {
   std::string text(name);
@@ -144,14 +146,20 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   for (size_t i = 0; i < arguments.size() && !help_asked_; ++i) read_argument(arguments, i, from_line);
   if (help_asked_) return false;
   std::vector<Setting> settings;
-  if (!config_.empty()) settings = read_config(config_);
+  if (!config_.empty()) settings = read_config(read_file(config_, kMaxConfigBytes), config_.string());
   settings.insert(settings.end(), from_line.begin(), from_line.end());
+  apply(settings);
+  for (const Setting& setting : from_line) typed_.push_back(setting.option->name());
+  return true;
+}
+
+void Options::parse_toml(const std::string& text, const std::string& name) { apply(read_config(text, name)); }
+
+void Options::apply(const std::vector<Setting>& settings) {
   for (const Setting& setting : settings) {
     setting.option->set(setting.text, setting.where);
     given_.push_back(setting.option->name());
   }
-  for (const Setting& setting : from_line) typed_.push_back(setting.option->name());
-  return true;
 }
 
 bool Options::was_given(const std::string& name) const {

@@ -24,21 +24,27 @@ struct ImageSize {
 class Option {
  public:
   using Target = std::variant<bool*, int*, uint64_t*, float*, double*, std::string*, std::filesystem::path*,
-                              std::vector<int>*, std::vector<std::string>*, ImageSize*>;
+                              std::vector<int>*, std::vector<double>*, std::vector<std::string>*, ImageSize*>;
 
   Option(std::string name, Target target, std::string help, std::string group);
 
   Option& alias(const std::string& name);
   Option& range(double low, double high);  // both included
   Option& choices(std::vector<std::string> words);
-  Option& placeholder(const std::string& text);  // "FILE" in --help
-  Option& unrecorded();                          // left out of args.toml: of this call, not of the run
+  Option& word(const std::string& text, int value);  // of an int: this word stands for the value, whatever the range
+  Option& placeholder(const std::string& text);      // "FILE" in --help
+  Option& unrecorded();                              // left out of args.toml: of this call, not of the run
 
   void set(const std::string& text, const std::string& where);  // `where` begins the message: "--conf"
   std::string text() const;                                     // set(text()) changes nothing
 
   bool answers_to(const std::string& name) const;
   bool is_flag() const { return std::holds_alternative<bool*>(target_); }
+  bool is_list() const {
+    return std::holds_alternative<std::vector<int>*>(target_) ||
+           std::holds_alternative<std::vector<double>*>(target_) ||
+           std::holds_alternative<std::vector<std::string>*>(target_);
+  }
   const std::string& name() const { return name_; }
   const std::vector<std::string>& aliases() const { return aliases_; }
   const std::string& help() const { return help_; }
@@ -56,6 +62,8 @@ class Option {
   Target target_;
   double low_, high_;
   bool has_range_ = false, recorded_ = true;
+  std::string word_;  // empty: none
+  int word_value_ = 0;
 };
 
 struct HelpExample {
@@ -77,6 +85,7 @@ class Options {
 
   // False when --help was asked for: nothing was set.
   bool parse(const std::vector<std::string>& arguments);
+  void parse_toml(const std::string& text, const std::string& name);  // as --config; name: for messages
 
   bool was_given(const std::string& name) const;  // on the command line or in the --config file
   bool was_typed(const std::string& name) const;  // on the command line
@@ -103,7 +112,8 @@ class Options {
   Option* find(const std::string& name);
   Word understand(const std::string& argument);
   void read_argument(const std::vector<std::string>& arguments, size_t& i, std::vector<Setting>& settings);
-  std::vector<Setting> read_config(const std::filesystem::path& path);
+  std::vector<Setting> read_config(const std::string& text, const std::string& name);
+  void apply(const std::vector<Setting>& settings);
   std::vector<std::string> all_names() const;
   [[noreturn]] void fail_unknown(const std::string& what, const std::string& name, const std::string& where) const;
 

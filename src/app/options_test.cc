@@ -25,6 +25,8 @@ struct Values {
   std::vector<int> multi_scale;
   std::vector<std::string> classes;
   ImageSize imgsz{416, 416};
+  std::vector<double> shares;
+  int copies = 2;
 
   bool operator==(const Values&) const = default;
 };
@@ -49,6 +51,8 @@ struct Fixture {
     options.add("multi-scale", &values.multi_scale, "square sizes");
     options.add("classes", &values.classes, "only these");
     options.add("imgsz", &values.imgsz, "network input");
+    options.add("shares", &values.shares, "of the run").range(0, 1);
+    options.add("copies", &values.copies, "how many").range(1, 9).word("auto", -1);
   }
 
   std::string error_of(const std::vector<std::string>& arguments) {
@@ -260,6 +264,31 @@ TEST(Options, RequireSaysWhatIsMissing) {
     EXPECT_STREQ(error.what(), "train needs --weights: the model, e.g. --weights best.h5");
   }
   EXPECT_NO_THROW(f.options.require("model", ""));
+}
+
+TEST(Options, AWordStandsForANumber) {
+  Fixture f;
+  EXPECT_TRUE(f.options.parse({"--copies", "auto"}));
+  EXPECT_EQ(f.values.copies, -1);
+  EXPECT_NE(f.options.to_toml().find("\ncopies = \"auto\"\n"), std::string::npos) << f.options.to_toml();
+  EXPECT_NE(f.options.help().find("--copies N|auto"), std::string::npos);
+  EXPECT_TRUE(f.options.parse({"--copies", "3"}));
+  EXPECT_EQ(f.values.copies, 3);
+  EXPECT_NE(f.options.to_toml().find("\ncopies = 3\n"), std::string::npos);
+  EXPECT_EQ(f.error_of({"--copies", "-1"}), "--copies: expected auto or a whole number from 1 to 9, got \"-1\"");
+  EXPECT_EQ(f.error_of({"--copies", "many"}), "--copies: expected auto or a whole number from 1 to 9, got \"many\"");
+}
+
+TEST(Options, ListsOfNumbers) {
+  Fixture f;
+  EXPECT_TRUE(f.options.parse({"--shares", "0.3, 1"}));
+  EXPECT_EQ(f.values.shares, (std::vector<double>{0.3, 1}));
+  EXPECT_NE(f.options.to_toml().find("\nshares = [0.3,1]\n"), std::string::npos) << f.options.to_toml();
+  EXPECT_NE(f.error_of({"--shares", "0.3,2"}).find("--shares: expected a number from 0 to 1"), std::string::npos);
+  Fixture again;
+  again.options.parse_toml(f.options.to_toml(), "args.toml");
+  EXPECT_EQ(again.values.shares, f.values.shares);
+  EXPECT_THROW(again.options.parse_toml("sharse = [1]", "args.toml"), Error);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ const std::vector<Command>& commands() {
        run_data},
       {"anchors", {"calc_anchors"}, "do a model's anchors fit a data set, and which would fit better", run_anchors},
       {"explain", {}, "which cells answer for the objects of one picture, and what a network says there", run_explain},
+      {"replay", {}, "the step of a training that was not finite, once more, to see where it goes wrong", run_replay},
       {"bench", {}, "how fast a network runs here: every stage and every layer", run_bench},
       {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},
   };

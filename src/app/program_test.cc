@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "base/interrupt.h"
 #include "base/text.h"
+#include "engine/torch_engine.h"
 #include "format/model_file.h"
 #include "image/load.h"
 #include "image/save.h"
@@ -80,6 +81,7 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"anchors", "--help"},
                                                {"explain", "--help"},
                                                {"export", "--help"},
+                                               {"replay", "--help"},
                                                {"info", "--help"}}) {
     const Ran ran = run(words);
     EXPECT_EQ(ran.code, 0);
@@ -87,6 +89,34 @@ TEST_F(Program, HelpGoesToStdout) {
     EXPECT_EQ(ran.err, "");
   }
   EXPECT_EQ(run({"--version"}).out.substr(0, 7), "yolov3 ");
+}
+
+// What another option leaves without effect is refused, before anything is read.
+TEST_F(Program, IdleTrainingOptionsAreRefused) {
+  const auto refused = [&](const Words& words) {
+    Words line{"train", "--data", "x"};
+    line.insert(line.end(), words.begin(), words.end());
+    const Ran ran = run(line);
+    EXPECT_EQ(ran.code, 2) << words[0];
+    EXPECT_NE(ran.err.find("error: " + words[0] + ": "), std::string::npos) << ran.err;
+  };
+  refused({"--nesterov", "true"});
+  refused({"--steps", "0.5"});
+  refused({"--step-scale", "0.5", "--schedule", "linear"});
+  refused({"--lr-end", "0.0001", "--schedule", "steps"});
+  refused({"--lr-end", "0.0001", "--schedule", "constant"});
+  refused({"--warmup", "darknet", "--warmup-epochs", "0"});
+  refused({"--epochs", "3", "--time", "2h"});
+  refused({"--time", "2"});
+  refused({"--save-every", "10min"});
+}
+
+TEST_F(Program, ReplayWantsTheFileOfAStep) {
+  EXPECT_NE(run({"replay"}).err.find("replay needs --file"), std::string::npos);
+  if (!have_torch()) GTEST_SKIP() << "a build without LibTorch cannot train";
+  const Ran ran = run({"replay", path("none.h5")});
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_NE(ran.err.find("none.h5: cannot open"), std::string::npos) << ran.err;
 }
 
 TEST_F(Program, MissingOptionsAreNamed) {

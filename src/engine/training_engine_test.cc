@@ -218,6 +218,19 @@ TEST(TrainingEngine, KeepsFewShapesInOneArena) {
 }
 
 // A frozen dropout passes its map on, one that is trained does not.
+TEST(TrainingEngine, TellsItsMemoryBeforehand) {
+  for (const std::string& precision : precisions()) {
+    for (const auto& [n, side] : {std::pair<int64_t, int64_t>{1, 64}, {5, 96}}) {
+      Rig rig(small_network(), {}, precision);
+      TrainingOptions options;
+      options.plan = rule_training_plan(rig.spec, precision);
+      const int64_t told = training_memory_bytes(rig.spec, options, n, side, side);
+      rig.run(random_images(n, side, side));
+      EXPECT_NEAR(static_cast<double>(rig.engine->memory_bytes()), static_cast<double>(told), 4) << precision << n;
+    }
+  }
+}
+
 TEST(TrainingEngine, FrozenDropoutDoesNothing) {
   const NetworkSpec spec = spec_of(
       "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\nstride=2\npad=1\nactivation=leaky\n[dropout]"

@@ -60,6 +60,12 @@ double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+void append_step(std::string& event, int64_t step) {
+  if (step == 0) return;  // protobuf 3 leaves zeros out
+  append_tag(event, 2, Wire::varint);
+  append_varint(event, static_cast<uint64_t>(step));
+}
+
 std::string host_name() {
   char name[256] = {};
   if (::gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "localhost";
@@ -88,11 +94,19 @@ std::string encode_scalar_event(double wall_time, int64_t step,
   }
   std::string event;
   append_double(event, 1, wall_time);
-  if (step != 0) {  // protobuf 3 leaves zeros out
-    append_tag(event, 2, Wire::varint);
-    append_varint(event, static_cast<uint64_t>(step));
-  }
+  append_step(event, step);
   append_bytes(event, 5, summary);
+  return event;
+}
+
+// Event: session_log 7. SessionLog: status 1, START = 1.
+std::string encode_session_start_event(double wall_time, int64_t step) {
+  std::string log, event;
+  append_tag(log, 1, Wire::varint);
+  append_varint(log, 1);
+  append_double(event, 1, wall_time);
+  append_step(event, step);
+  append_bytes(event, 7, log);
   return event;
 }
 
@@ -140,6 +154,8 @@ void EventWriter::record(const std::string& event) {
 void EventWriter::scalars(int64_t step, const std::vector<std::pair<std::string, float>>& values) {
   record(encode_scalar_event(seconds_since_1970(), step, values));
 }
+
+void EventWriter::session_start(int64_t step) { record(encode_session_start_event(seconds_since_1970(), step)); }
 
 void EventWriter::flush() {
   size_t done = 0;

@@ -24,6 +24,9 @@ class EventWriter {
 
   // Kept in memory until flush().
   void scalars(int64_t step, const std::vector<std::pair<std::string, float>>& values);
+  // A run that goes on at `step`: what earlier files of the folder say of this and later steps is void, and TensorBoard
+  // leaves it out.
+  void session_start(int64_t step);
   void flush();  // to the system, not to the disk: a crash of the program loses nothing that was flushed
   const std::filesystem::path& path() const { return path_; }
 
@@ -39,6 +42,7 @@ class EventWriter {
 // Encodings, for tests.
 std::string encode_scalar_event(double wall_time, int64_t step,
                                 const std::vector<std::pair<std::string, float>>& values);
+std::string encode_session_start_event(double wall_time, int64_t step);
 std::string frame_record(const std::string& payload);
 
 }  // namespace yolov3

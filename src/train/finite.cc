@@ -18,10 +18,10 @@ BadCell cell_at(const torch::Tensor& raw, size_t h, const Head& head, const int6
           at[1] % per_anchor,
           at[2],
           at[3],
-          raw[at[0]][at[1]][at[2]][at[3]].item<float>()};
+          raw[at[0]][at[1]][at[2]][at[3]].item<double>()};
 }
 
-torch::Tensor on_cpu(const torch::Tensor& map) { return map.detach().to(torch::kCPU, torch::kFloat32).contiguous(); }
+torch::Tensor on_cpu(const torch::Tensor& map) { return map.detach().to(torch::kCPU, torch::kFloat64).contiguous(); }
 
 }  // namespace
 

@@ -22,6 +22,8 @@ struct LossOptions {
   std::vector<double> class_weights;  // of the class part of a positive, by its object's class; empty: all 1
 };
 
+constexpr int kAutoBatch = -1;  // as TrainOptions::batch: the largest that fits into memory (train/memory_plan.h)
+
 struct TrainOptions {
   DataOptions data;               // --data --names --bad-data --seed
   std::string model = "yolov3";   // yolov3, yolov3-spp, yolov3-tiny or FILE.cfg
@@ -39,17 +41,22 @@ struct TrainOptions {
   int threads = 0;                 // of the network; 0 = all
   int workers = 2;                 // of the loader; 0 = load in the training thread
   uint64_t seed = 0;
-  std::string optimizer = "adam";  // adam, sgd
+  std::string optimizer = "adam";  // adam, adamw (its name with weight_decay), sgd
   double momentum = 0.9;           // of SGD
+  bool nesterov = false;           // of SGD
   double ema = 0;                  // decay of the running average of the weights, under 1; 0 = off
   int nominal_batch = 0;           // pictures of an update, from ceil(nominal_batch / batch) batches; 0 = batch
   std::string freeze = "0";        // backbone, or how many of the first layers stay as they are
   double lr0 = 1e-3;
   double lr_end = 1e-6;  // absolute
   double warmup_epochs = 2;
-  double weight_decay = 0;   // on convolution kernels only; decoupled with Adam, coupled (L2) with SGD
-  double clip_norm = 0;      // global gradient norm; 0 = off
-  double bn_momentum = 0.1;  // as torch's BatchNorm2d
+  std::string schedule = "cosine";         // cosine, linear, steps, constant: train/schedule.h
+  std::vector<double> steps = {0.8, 0.9};  // of schedule steps: shares of the run after which the rate falls
+  double step_scale = 0.1;                 // to this share of itself
+  std::string warmup = "linear";           // linear, darknet
+  double weight_decay = 0;                 // on convolution kernels only; decoupled with Adam, coupled (L2) with SGD
+  double clip_norm = 0;                    // global gradient norm; 0 = off
+  double bn_momentum = 0.1;                // as torch's BatchNorm2d
   bool exact_decode = false;
   AssignOptions assign;
   LossOptions loss;
@@ -63,6 +70,12 @@ struct TrainOptions {
   bool resume = false;
   int save_period = 0;   // epochs between weights/epoch-N.h5; 0 = none
   bool validate = true;  // after each epoch, on the val split
+
+  // The life of the run: train/stopping.h, recovery.h, memory_plan.h.
+  double save_every_s = 0;      // seconds after which last.h5 is saved inside an epoch too; 0 = after epochs only
+  int patience = 0;             // epochs without a better mAP after which the run ends; 0 = never
+  double time_s = 0;            // seconds that the whole run may take, in place of epochs; 0 = no limit
+  std::string on_nan = "stop";  // what a step that is not finite does: stop, skip, rollback
 };
 
 }  // namespace yolov3

@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/cpu.h"
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "net/cfg.h"
 #include "net/models.h"
 #include "train/optimizer.h"
+#include "train/recovery.h"
 #include "train/transfer.h"
 
 namespace yolov3 {
@@ -29,6 +31,40 @@ void check_update_options(const TrainOptions& options) {
         "--nominal-batch {}: expected 0 or at least --batch {}", options.nominal_batch, options.batch);
   check(options.weight_decay >= 0 && options.clip_norm >= 0, "--weight-decay {} --clip-norm {}: expected 0 or more",
         options.weight_decay, options.clip_norm);
+  check(options.optimizer != "adamw" || options.weight_decay > 0,
+        "--optimizer adamw: without --weight-decay it is adam; add --weight-decay 0.01, or say --optimizer adam");
+  check(!options.nesterov || (parse_optimizer(options.optimizer) == OptimizerKind::sgd && options.momentum > 0),
+        "--nesterov: it is a kind of momentum, which --optimizer {} --momentum {} has not", options.optimizer,
+        options.momentum);
+}
+
+// What the learning rate is told.
+void check_schedule_options(const TrainOptions& options) {
+  const Decay decay = parse_decay(options.schedule);
+  parse_warm_up(options.warmup);
+  check(options.lr0 > 0 && options.lr_end >= 0, "--lr0 {} --lr-end {}: expected lr0 > 0 and lr-end >= 0", options.lr0,
+        options.lr_end);
+  check(options.lr_end <= options.lr0 || decay == Decay::steps || decay == Decay::constant,
+        "--lr0 {} --lr-end {}: expected lr-end <= lr0", options.lr0, options.lr_end);
+  check(options.warmup_epochs >= 0, "--warmup-epochs {}: expected 0 or more", options.warmup_epochs);
+  check(options.step_scale > 0 && options.step_scale < 1, "--step-scale {}: expected over 0 and under 1",
+        options.step_scale);
+  check(decay != Decay::steps || !options.steps.empty(), "--schedule steps needs --steps, e.g. --steps 0.8,0.9");
+  double before = 0;
+  for (const double step : options.steps) {
+    check(step > before && step < 1, "--steps {}: expected shares of the run between 0 and 1, the earlier first",
+          fmt::join(options.steps, ","));
+    before = step;
+  }
+}
+
+// When the run ends and what it does when something goes wrong.
+void check_life_options(const TrainOptions& options) {
+  parse_on_nan(options.on_nan);
+  check(options.patience >= 0, "--patience {}: expected 0 or more epochs", options.patience);
+  check(options.patience == 0 || options.validate, "--patience {}: without --val there is no mAP to wait for",
+        options.patience);
+  check(options.save_every_s >= 0 && options.time_s >= 0, "--save-every and --time: expected durations of 0 or more");
 }
 
 // What the loader is told.
@@ -136,6 +172,17 @@ int frozen_layers(const TrainOptions& options, const NetworkSpec& spec) {
   return static_cast<int>(*layers);
 }
 
+Schedule make_schedule(const TrainOptions& options, int64_t steps_per_epoch) {
+  return {.decay = parse_decay(options.schedule),
+          .warm_up = parse_warm_up(options.warmup),
+          .warmup_steps = std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch)),
+          .total_steps = steps_per_epoch * options.epochs,
+          .lr0 = options.lr0,
+          .lr_end = options.lr_end,
+          .drops = options.steps,
+          .step_scale = options.step_scale};
+}
+
 int64_t batches_per_update(const TrainOptions& options) {
   return options.nominal_batch > 0 ? (options.nominal_batch + options.batch - 1) / options.batch : 1;
 }
@@ -145,11 +192,10 @@ void check_options(const TrainOptions& options) {
             options.name.find('/') == std::string::npos,
         "--name '{}': expected the name of one folder", options.name);
   check(options.epochs > 0, "--epochs {}: expected at least 1", options.epochs);
-  check(options.batch > 0, "--batch {}: expected at least 1", options.batch);
+  check(options.batch > 0 || options.batch == kAutoBatch, "--batch {}: expected at least 1, or auto", options.batch);
   check(options.workers >= 0, "--workers {}: expected 0 or more", options.workers);
-  check(options.lr0 > 0 && options.lr_end >= 0 && options.lr_end <= options.lr0,
-        "--lr0 {} --lr-end {}: expected 0 <= lr-end <= lr0 and lr0 > 0", options.lr0, options.lr_end);
-  check(options.warmup_epochs >= 0, "--warmup-epochs {}: expected 0 or more", options.warmup_epochs);
+  check_schedule_options(options);
+  check_life_options(options);
   check(options.engine == "auto" || options.engine == "dnnl" || options.engine == "torch",
         "--engine {}: training runs on auto, dnnl or torch", options.engine);
   check(options.engine != "dnnl" || options.device == "cpu", "--engine dnnl trains on the CPU, not on --device {}",

@@ -39,7 +39,16 @@ struct Start {
 // The checkpoint to go on from, when --resume asks for one and there is one.
 std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std::filesystem::path& directory);
 
-// Reads the data, makes or loads the weights, chooses the training plan. Errors: whatever of the options cannot be.
-Start accept(const TrainOptions& options, const std::optional<Checkpoint>& checkpoint);
+// Removes what killed processes left unfinished in the folder of a run to be resumed; it is locked.
+void clean_up(const std::filesystem::path& directory);
+
+// args.toml with what was chosen at the start, plan and batch, so that it repeats the run.
+std::string effective_args(std::string args_toml, const TrainOptions& options, const std::optional<TrainingPlan>& plan);
+
+// Reads the data, makes or loads the weights, chooses the training plan, and options.batch where that is kAutoBatch.
+// Errors: whatever of the options cannot be.
+Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint);
+
+std::string describe(const Start& start, const TrainOptions& options);
 
 }  // namespace yolov3

@@ -124,4 +124,15 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   return result;
 }
 
+void add_validation(EpochRecord& record, const Validation& validation) {
+  record.validated = true;
+  record.precision = validation.metrics.precision;
+  record.recall = validation.metrics.recall;
+  record.map50 = validation.metrics.coco.ap50.value_or(0);
+  record.map50_95 = validation.metrics.coco.ap.value_or(0);
+  record.val_box_loss = validation.box_loss;
+  record.val_obj_loss = validation.obj_loss;
+  record.val_cls_loss = validation.cls_loss;
+}
+
 }  // namespace yolov3

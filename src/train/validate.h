@@ -8,6 +8,7 @@
 #include "engine/torch_network.h"
 #include "eval/metrics.h"
 #include "train/options.h"
+#include "train/run_directory.h"
 
 namespace yolov3 {
 
@@ -21,5 +22,8 @@ struct Validation {
 // empty for none. Stops early, with what it has, when an interrupt is requested.
 Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
                     const Dataset& dataset, const TrainOptions& options, const std::filesystem::path& pictures);
+
+// Its columns of an epoch's record.
+void add_validation(EpochRecord& record, const Validation& validation);
 
 }  // namespace yolov3
