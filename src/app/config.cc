@@ -56,7 +56,7 @@ std::string entry(const Option& option) {
   std::visit(
       [&](const auto* value) {
         using T = std::remove_cvref_t<decltype(*value)>;
-        if constexpr (std::is_floating_point_v<T>) {
+        if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, std::vector<double>>) {
           return;  // below
         } else if constexpr (std::is_same_v<T, uint64_t>) {
           table.insert(key, static_cast<int64_t>(*value));
@@ -69,8 +69,10 @@ std::string entry(const Option& option) {
         }
       },
       option.target());
-  if (table.empty()) return fmt::format("{} = {}\n", key, option.text());  // toml++ writes 0.3 as 0.29999999999999999
-  return line_of(table);
+  if (!table.empty()) return line_of(table);
+  const bool list = std::holds_alternative<std::vector<double>*>(option.target());
+  // toml++ writes 0.3 as 0.29999999999999999
+  return list ? fmt::format("{} = [{}]\n", key, option.text()) : fmt::format("{} = {}\n", key, option.text());
 }
 
 }  // namespace

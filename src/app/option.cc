@@ -136,6 +136,11 @@ void Option::set(const std::string& text, const std::string& where) {
                    }
                    *value = std::move(parsed);
                  },
+                 [&](std::vector<double>* value) {
+                   std::vector<double> parsed;
+                   for (const std::string& item : parse_list(text)) parsed.push_back(number(item, where, false));
+                   *value = std::move(parsed);
+                 },
                  [&](std::vector<std::string>* value) { *value = parse_list(text); },
                  [&](ImageSize* value) { *value = parse_image_size(text, where); },
              },
@@ -148,6 +153,7 @@ std::string Option::text() const {
                         [](const std::string* value) { return *value; },
                         [](const std::filesystem::path* value) { return value->string(); },
                         [](const std::vector<int>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
+                        [](const std::vector<double>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                         [](const std::vector<std::string>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                         [](const ImageSize* value) {
                           return value->width == value->height ? fmt::format("{}", value->width)
@@ -168,6 +174,7 @@ std::string Option::placeholder_text() const {
                         [](const float*) { return "NUMBER"; },
                         [](const double*) { return "NUMBER"; },
                         [](const std::vector<int>*) { return "N,N,..."; },
+                        [](const std::vector<double>*) { return "NUMBER,..."; },
                         [](const std::vector<std::string>*) { return "A,B,..."; },
                         [](const ImageSize*) { return "S|WxH"; },
                         [](const auto*) { return "N"; },

@@ -5,7 +5,9 @@
 
 #include "app/model_data.h"
 #include "app/options.h"
+#include "app/presets.h"
 #include "app/program.h"
+#include "app/target_options.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -17,6 +19,9 @@ struct TrainCommand {
   TrainOptions train;
   ImageSize imgsz{train.width, train.height};
   std::string bad_data = "skip";
+  std::string preset = "notes";
+  TargetWords target_words;
+  LossWords loss_words;
 };
 
 void add_input_options(Options& options, TrainCommand& c) {
@@ -94,18 +99,11 @@ void add_optimizer_options(Options& options, TrainOptions& t) {
       .range(0, 0.999999);
 }
 
-void add_loss_options(Options& options, TrainOptions& t) {
+void add_target_and_loss_options(Options& options, TrainCommand& c) {
   options.group("Targets and loss (the defaults are the notes')");
-  options.add("positive-iou", &t.assign.positive_iou, "an anchor answers for an object that it overlaps more than this")
-      .range(0, 1);
-  options.add("best-of-all", &t.assign.best_of_all, "when no anchor does, the best of all heads answers");
-  options.add("ignore-iou", &t.loss.ignore_iou, "background whose box overlaps an object this much is not punished")
-      .range(0, 1);
-  options.add("label-smoothing", &t.loss.label_smoothing, "share of the class target spread over all classes")
-      .range(0, 1);
-  options.add("box-gain", &t.loss.box_gain, "weight of the box part (GIoU)").range(0, 1e6);
-  options.add("obj-gain", &t.loss.obj_gain, "weight of the objectness part").range(0, 1e6);
-  options.add("cls-gain", &t.loss.cls_gain, "weight of the class part").range(0, 1e6);
+  add_target_options(options, c.train.assign, c.target_words);
+  add_ignore_iou_option(options, c.train.loss.ignore_iou);
+  add_loss_options(options, c.train.loss, c.loss_words);
 }
 
 void add_run_options(Options& options, TrainOptions& t) {
@@ -147,12 +145,16 @@ int run_train(const std::vector<std::string>& arguments) {
                   "goes on from a trained model, on other data");
   options.example("yolov3 train --data data.yaml --weights coco.h5 --freeze backbone",
                   "trains neck and heads alone; the backbone stays as it is");
+  options.example("yolov3 train --data voc/ --preset paper --box-loss ciou",
+                  "targets and loss as in the YOLOv3 paper, but CIoU for the boxes");
   options.example("yolov3 train --config runs/train/exp/args.toml", "repeats a run");
   options.example("yolov3 train --config runs/train/exp/args.toml --resume", "goes on with a run that was stopped");
+  options.group("Preset");
+  options.add_presets(&c.preset, training_presets(), "start from these options (below); what is given beside it wins");
   add_input_options(options, c);
   add_schedule_options(options, c.train);
   add_optimizer_options(options, c.train);
-  add_loss_options(options, c.train);
+  add_target_and_loss_options(options, c);
   add_run_options(options, c.train);
   if (!options.parse(arguments)) {
     print(options.help());
@@ -162,6 +164,8 @@ int run_train(const std::vector<std::string>& arguments) {
   if (options.was_typed("momentum") && c.train.optimizer != "sgd") {
     throw Error("--momentum: adam has none; add --optimizer sgd", Error::Kind::usage);
   }
+  finish_target_options(options, c.target_words, c.train.assign);
+  finish_loss_options(options, c.loss_words, c.train.loss);
   c.train.width = c.imgsz.width;
   c.train.height = c.imgsz.height;
   if (c.train.width == 0) throw Error("--imgsz: training needs a size such as 416", Error::Kind::usage);
