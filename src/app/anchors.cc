@@ -8,7 +8,9 @@
 #include "app/head_choice.h"
 #include "app/model_data.h"
 #include "app/options.h"
+#include "app/presets.h"
 #include "app/program.h"
+#include "app/target_options.h"
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -36,6 +38,8 @@ struct AnchorsCommand {
   bool letterbox = true;
   int threads = 0;
   AssignOptions assign;
+  TargetWords target_words;
+  std::string preset = "notes";
   ClusterOptions cluster{.clusters = 0};
 };
 
@@ -56,9 +60,10 @@ void add_options(Options& options, AnchorsCommand& c) {
   options.add("clusters", &c.cluster.clusters, "anchors to find; 0 = as many as the network has").range(0, 1000);
   options.add("restarts", &c.cluster.restarts, "starts from other boxes; the best result counts").range(1, 10000);
   options.add("seed", &c.cluster.seed, "of the starts; of synthetic data too");
-  options.add("positive-iou", &c.assign.positive_iou, "overlap above which an anchor answers for an object")
-      .range(0, 1);
   options.add("threads", &c.threads, "that read pictures; 0 = all").range(0, 4096);
+  options.group("Targets, as training would have them");
+  options.add_presets(&c.preset, training_presets(), "those of a preset of train; what is given beside it wins");
+  add_target_options(options, c.assign, c.target_words);
   options.group("Results");
   options
       .add("out", &c.out, "write the new anchors: the network with them as .cfg, or the anchors of each head as .yaml")
@@ -182,8 +187,8 @@ std::string table(const AnchorsCommand& c, const LayerShape& input, size_t pictu
   text += scale_lines("present anchors", present) + scale_lines("new anchors", fresh);
   text +=
       "\nRecall: the share of boxes that an anchor fits that well, the best a network can do with these anchors.\n"
-      "Overwritten: targets (a cell's anchor) that a later object takes from an earlier; lost: objects that are\n"
-      "left with none.\n\n";
+      "Overwritten: targets (a cell's anchor) that an object wants and another one has; lost: objects that are left\n"
+      "with none.\n\n";
   return text + fmt::format("{}: {}\nanchors={}\n", advice.replace ? "replace" : "keep", advice.reason,
                             list_of(fresh.anchors, ",", ", "));
 }
@@ -241,6 +246,11 @@ int run_anchors(const std::vector<std::string>& arguments) {
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml");
+  if (options.was_typed("ignore-boxes")) {
+    throw Error("--ignore-boxes has no effect here: it changes no target, but what is spared beside them",
+                Error::Kind::usage);
+  }
+  finish_target_options(options, c.target_words, c.assign);
   check_out(c);
   check_writable(c.json);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
@@ -265,6 +275,11 @@ int run_anchors(const std::vector<std::string>& arguments) {
                   {"pictures", objects.size()},
                   {"boxes", sizes.size()},
                   {"positive_iou", c.assign.positive_iou},
+                  {"matching", c.target_words.matching},
+                  {"anchor_fit", c.target_words.anchor_fit},
+                  {"positive_ratio", c.assign.positive_ratio},
+                  {"best_of_all", c.assign.best_of_all},
+                  {"collision", c.target_words.collision},
                   {"present", json_of(present)},
                   {"new", json_of(fresh)},
                   {"recommendation", advice.replace ? "replace" : "keep"},

@@ -66,6 +66,42 @@ TEST_F(Explain, SaysWhoAnswersForWhat) {
   EXPECT_FALSE(json.contains("ignored"));
 }
 
+TEST_F(Explain, FollowsTheOptionsOfTheTargets) {
+  const auto explain = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--image", "a.png", "--json", "-"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Ran ran = run(words("explain", all));
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return Json::parse(ran.out);
+  };
+  // One anchor an object, the first for cat and dog: the dog has it.
+  const Json paper = explain({"--preset", "paper"});
+  EXPECT_EQ(paper["matching"], "best");
+  EXPECT_EQ(paper["anchor_fit"], "shape");
+  EXPECT_EQ(paper["ignore_boxes"], "all");
+  ASSERT_EQ(paper["assignments"].size(), 2u);
+  EXPECT_EQ(paper["assignments"][0]["object"], 1);
+  EXPECT_EQ(paper["lost"], Json::parse("[0]"));
+  // The dog of 12x13 is content with the second anchor, which it overlaps by 156/480.
+  const Json free = explain({"--preset", "paper", "--collision", "free"});
+  ASSERT_EQ(free["assignments"].size(), 3u);
+  EXPECT_EQ(free["assignments"][0]["object"], 0);
+  EXPECT_EQ(free["assignments"][0]["moved"], false);
+  EXPECT_EQ(free["assignments"][1]["object"], 1);
+  EXPECT_EQ(free["assignments"][1]["anchor"], 1);
+  EXPECT_EQ(free["assignments"][1]["moved"], true);
+  EXPECT_NEAR(free["assignments"][1]["fit"].get<double>(), 156.0 / 480, 1e-6);
+  EXPECT_TRUE(free["lost"].empty());
+  // 12x13 is at most 1.2 times 10x13, and 16x30 is 2.3 times as high as it.
+  const Json ratio = explain({"--anchor-fit", "ratio", "--positive-ratio", "1.5"});
+  EXPECT_EQ(ratio["assignments"].size(), 2u);
+  EXPECT_NEAR(ratio["assignments"][0]["fit"].get<double>(), 1 / 1.2, 1e-6);
+  const Ran text = run(words("explain", {"--image", "a.png", "--matching", "best", "--collision", "free"}));
+  EXPECT_NE(text.out.find("3 targets: the best anchor by IoU answers"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("anchor 0: object 0 (cat) has it, object 1 (dog) wanted it too"), std::string::npos);
+  EXPECT_NE(text.out.find("object 1 (dog): the next best anchor, a better one is taken"), std::string::npos);
+}
+
 TEST_F(Explain, WritesAPictureAScale) {
   const Ran ran = run(words("explain", {"--image", "0", "--out", path("out")}));
   ASSERT_EQ(ran.code, 0) << ran.err;
@@ -125,6 +161,22 @@ TEST_F(Explain, AnchorsAreComparedAndWritten) {
   EXPECT_EQ(json["recommendation"], "keep");
   EXPECT_NE(read_file(path("a.yaml")).find("  - [10,13]  # stride 16\n  - [373,326]  # stride 32\n"),
             std::string::npos);
+}
+
+// The cat of a.png loses its anchor to the dog and has no other; with free anchors the dog is content with its second.
+TEST_F(Explain, AnchorsCountTargetsByTheSameOptions) {
+  const auto present = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--clusters", "3", "--json", "-"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Ran ran = run(words("anchors", all));
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    const Json json = Json::parse(ran.out)["present"];
+    return std::vector<int>{json["overwritten"], json["lost"], json["scales"][0]["targets"]};
+  };
+  EXPECT_EQ(present({}), (std::vector<int>{1, 1, 3}));  // dog: two, cat of b.png
+  EXPECT_EQ(present({"--collision", "free"}), (std::vector<int>{1, 0, 3}));
+  EXPECT_EQ(present({"--matching", "best"}), (std::vector<int>{1, 1, 2}));
+  EXPECT_EQ(run(words("anchors", {"--ignore-boxes", "all"})).code, 2);
 }
 
 TEST_F(Explain, AnchorsIntoACfg) {

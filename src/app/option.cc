@@ -163,9 +163,9 @@ std::string Option::text() const {
                         [this](const int* value) {
                           return !word_.empty() && *value == word_value_ ? word_ : fmt::format("{}", *value);
                         },
-                        [](const std::vector<double>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                         [](const std::filesystem::path* value) { return value->string(); },
                         [](const std::vector<int>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
+                        [](const std::vector<double>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                         [](const std::vector<std::string>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                         [](const ImageSize* value) {
                           return value->width == value->height ? fmt::format("{}", value->width)

@@ -1,7 +1,9 @@
 // The options of one command, declared once: what they are called, where their value goes and what they mean.
 //
 // Accepts "--key value", "--key=value", "key=value", Darknet's "-key value", bare "--flag" and "--no-flag"; underscores
-// and hyphens are the same. "--config FILE" (TOML) gives any of them; the command line wins.
+// and hyphens are the same. "--config FILE" (TOML) gives any of them; the command line wins. "--preset NAME", where a
+// command has presets, gives several at once: the later of these wins: defaults, the config's preset, the config's
+// options, the command line's preset, the command line's options.
 // Errors: Kind::usage, naming the option (or file:line), what was expected and what was found, with a "did you mean".
 #pragma once
 
@@ -10,6 +12,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -70,6 +73,13 @@ struct HelpExample {
   std::string line, meaning;
 };
 
+// A named set of values. An option that only other presets of the command name has its default in this one, so that
+// each preset says the same options and one takes the place of another. Options that the command lacks are passed over.
+struct Preset {
+  std::string name, meaning;
+  std::vector<std::pair<std::string, std::string>> values;  // option, its text on the command line
+};
+
 class Options {
  public:
   // command: "train", "data synth", ...; summary: one line for --help.
@@ -82,6 +92,9 @@ class Options {
 
   // `target` must outlive the Options; its present value is the default.
   Option& add(const std::string& name, Option::Target target, const std::string& help);
+
+  // Adds --preset. *chosen names the one without values, the default. Values of presets are neither given nor typed.
+  void add_presets(std::string* chosen, const std::vector<Preset>& presets, const std::string& help);
 
   // False when --help was asked for: nothing was set.
   bool parse(const std::vector<std::string>& arguments);
@@ -113,13 +126,17 @@ class Options {
   Word understand(const std::string& argument);
   void read_argument(const std::vector<std::string>& arguments, size_t& i, std::vector<Setting>& settings);
   std::vector<Setting> read_config(const std::string& text, const std::string& name);
-  void apply(const std::vector<Setting>& settings);
+  void apply(std::initializer_list<const std::vector<Setting>*> sources);  // the later wins
+  void add_preset_of(const std::vector<Setting>& from, std::vector<Setting>& settings);
+  std::string preset_help() const;
   std::vector<std::string> all_names() const;
   [[noreturn]] void fail_unknown(const std::string& what, const std::string& name, const std::string& where) const;
 
   std::string command_, summary_, group_ = "Options";
   std::deque<Option> options_;  // a deque: add() hands out references
   std::vector<HelpExample> examples_;
+  std::vector<Preset> presets_;
+  std::vector<std::string> governed_;       // options that a preset names
   std::vector<std::string> given_, typed_;  // names
   std::filesystem::path config_;
   bool help_asked_ = false;

@@ -9,7 +9,9 @@
 #include "app/augment_options.h"
 #include "app/model_data.h"
 #include "app/options.h"
+#include "app/presets.h"
 #include "app/program.h"
+#include "app/target_options.h"
 #include "app/train_options.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -25,6 +27,9 @@ struct TrainCommand {
   ImageSize imgsz{train.width, train.height};
   std::string bad_data = "skip";
   std::string save_every = "0", time = "0";
+  std::string preset = "notes";
+  TargetWords target_words;
+  LossWords loss_words;
 };
 
 void add_input_options(Options& options, TrainCommand& c) {
@@ -175,18 +180,11 @@ void add_optimizer_options(Options& options, TrainOptions& t) {
       .range(0, 0.999999);
 }
 
-void add_loss_options(Options& options, TrainOptions& t) {
+void add_target_and_loss_options(Options& options, TrainCommand& c) {
   options.group("Targets and loss (the defaults are the notes')");
-  options.add("positive-iou", &t.assign.positive_iou, "an anchor answers for an object that it overlaps more than this")
-      .range(0, 1);
-  options.add("best-of-all", &t.assign.best_of_all, "when no anchor does, the best of all heads answers");
-  options.add("ignore-iou", &t.loss.ignore_iou, "background whose box overlaps an object this much is not punished")
-      .range(0, 1);
-  options.add("label-smoothing", &t.loss.label_smoothing, "share of the class target spread over all classes")
-      .range(0, 1);
-  options.add("box-gain", &t.loss.box_gain, "weight of the box part (GIoU)").range(0, 1e6);
-  options.add("obj-gain", &t.loss.obj_gain, "weight of the objectness part").range(0, 1e6);
-  options.add("cls-gain", &t.loss.cls_gain, "weight of the class part").range(0, 1e6);
+  add_target_options(options, c.train.assign, c.target_words);
+  add_ignore_iou_option(options, c.train.loss.ignore_iou);
+  add_loss_options(options, c.train.loss, c.loss_words);
 }
 
 void add_run_options(Options& options, TrainOptions& t) {
@@ -241,11 +239,13 @@ void add_life_options(Options& options, TrainCommand& c) {
 }
 
 void add_options(Options& options, TrainCommand& c) {
+  options.group("Preset");
+  options.add_presets(&c.preset, training_presets(), "start from these options (below); what is given beside it wins");
   add_input_options(options, c);
   add_sampling_options(options, c.train);
   add_schedule_options(options, c.train);
   add_optimizer_options(options, c.train);
-  add_loss_options(options, c.train);
+  add_target_and_loss_options(options, c);
   add_run_options(options, c.train);
   add_life_options(options, c);
 }
@@ -294,6 +294,8 @@ TrainOptions parse_train_options(const std::string& args_toml, const std::string
   Options options("train", "");
   add_options(options, c);
   options.parse_toml(args_toml, name);
+  finish_target_options(options, c.target_words, c.train.assign);
+  finish_loss_options(options, c.loss_words, c.train.loss);
   finish(c);
   return c.train;
 }
@@ -309,6 +311,8 @@ int run_train(const std::vector<std::string>& arguments) {
                   "trains neck and heads alone; the backbone stays as it is");
   options.example("yolov3 train --data data.yaml --overfit 8",
                   "self-test before a long run: can it learn 8 of the pictures by heart, and if not, why?");
+  options.example("yolov3 train --data voc/ --preset paper --box-loss ciou",
+                  "targets and loss as in the YOLOv3 paper, but CIoU for the boxes");
   options.example("yolov3 train --config runs/train/exp/args.toml", "repeats a run");
   options.example("yolov3 train --config runs/train/exp/args.toml --resume",
                   "goes on with a run that was stopped or killed, bit for bit");
@@ -321,6 +325,8 @@ int run_train(const std::vector<std::string>& arguments) {
   }
   options.require("data", "the data set, e.g. --data data.yaml; --data synthetic:240 needs no files");
   check_augment_options(options, c.train.augment);
+  finish_target_options(options, c.target_words, c.train.assign);
+  finish_loss_options(options, c.loss_words, c.train.loss);
   finish(c);
   prepare_overfit(options, c);
   refuse_idle_options(options, c.train);

@@ -166,7 +166,10 @@ AnchorTargets count_targets(const std::vector<std::vector<Annotation>>& objects_
   for (const std::vector<Annotation>& objects : objects_net) {  // one by one: the memory of one picture
     const Targets targets = assign({objects}, heads, options);
     std::set<int> with_target;
+    std::set<std::tuple<int, int, int, int, int>> kept;
+    const auto key = [](const Assignment& at) { return std::tuple(at.object, at.head, at.gy, at.gx, at.anchor); };
     for (const Assignment& positive : targets.positives) {
+      kept.insert(key(positive));
       ++counts.scales[static_cast<size_t>(positive.head)].targets;
       with_target.insert(positive.object);
     }
@@ -174,8 +177,8 @@ AnchorTargets count_targets(const std::vector<std::vector<Annotation>>& objects_
       counts.scales[h].objects += static_cast<int64_t>(targets.true_objects[h][0].size());
     }
     counts.lost += static_cast<int64_t>(objects.size() - with_target.size());
-    counts.overwritten += static_cast<int64_t>(assign_without_overwriting({objects}, heads, options).positives.size() -
-                                               targets.positives.size());
+    const std::vector<Assignment> wanted = assign_without_overwriting({objects}, heads, options).positives;
+    counts.overwritten += std::ranges::count_if(wanted, [&](const Assignment& at) { return !kept.contains(key(at)); });
   }
   return counts;
 }

@@ -43,8 +43,8 @@ struct ScaleTargets {
 };
 struct AnchorTargets {
   std::vector<ScaleTargets> scales;  // small objects first
-  int64_t overwritten = 0;           // targets that a later object took
-  int64_t lost = 0;                  // objects to which overwriting left no target
+  int64_t overwritten = 0;           // targets that an object wanted and another one has
+  int64_t lost = 0;                  // objects that are left without any target
 };
 AnchorTargets count_targets(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
                             const AssignOptions& options = {});

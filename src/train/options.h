@@ -12,14 +12,50 @@
 
 namespace yolov3 {
 
-// The loss of the notes' compute_loss; each rule is an option, the defaults are the notes'.
+// What a positive's box costs: 1 - overlap, by one of these, or Darknet's error of the coordinates.
+enum class BoxLoss {
+  giou,  // arXiv 1902.09630 (the notes; Darknet's iou_loss=giou)
+  iou,   // arXiv 1608.01471 in its linear form (iou_loss=iou)
+  diou,  // arXiv 1911.08287 (iou_loss=diou)
+  ciou,  // arXiv 1911.08287 (iou_loss=ciou)
+  mse,   // squared errors of the logits (arXiv 1804.02767, 2.1; iou_loss=mse)
+};
+
+// What the objectness of a positive should be.
+enum class ObjectnessTarget {
+  one,  // the notes, Darknet
+  iou,  // its box's IoU with the object, without gradient (arXiv 1506.02640, 2; Ultralytics' trainers, by behaviour)
+};
+
+// What the sums are divided by.
+enum class LossNorm {
+  batch,      // pictures (the notes, Darknet)
+  positives,  // positives of all heads, at least 1 (arXiv 1708.02002, 4)
+  means,      // box: the head's positives; class: those times classes; objectness: the head's cells and anchors
+};            // (Ultralytics' trainers, by behaviour)
+
+// Where label smoothing leads.
+enum class SmoothTo {
+  uniform,  // 1/K (the notes)
+  half,     // 1/2: what independent sigmoids need (Darknet's label_smooth_eps; the notes' defect D19)
+};
+
+// The loss of the notes' compute_loss; each rule is an option, the defaults are the notes'. docs/loss.md has formulae.
 struct LossOptions {
-  double ignore_iou = 0.5;  // background cells whose box overlaps a true box of their head this much are not punished
+  double ignore_iou = 0.5;  // background cells whose box overlaps a true box that the mask sees this much: not punished
   double label_smoothing = 0.01;  // class target (1-s)*onehot + s/K
-  double box_gain = 1.0;          // weights of the three parts in the total
+  double box_gain = 1.0;          // weights of the three parts in the total (Darknet: iou_, obj_ and cls_normalizer)
   double obj_gain = 1.0;
   double cls_gain = 1.0;
   std::vector<double> class_weights;  // of the class part of a positive, by its object's class; empty: all 1
+  BoxLoss box_loss = BoxLoss::giou;
+  bool small_box_weight = true;  // a box counts 2 - its share of the input's area (the notes; Darknet's mse)
+  ObjectnessTarget objectness_target = ObjectnessTarget::one;
+  double focal_power = 2;    // objectness' cross entropy times |target - p|^power; 0 = plain, else 1 or more
+  double focal_balance = 0;  // a, not 0: positives' objectness times a, background's 1 - a (arXiv 1708.02002, 3.1)
+  LossNorm norm = LossNorm::batch;
+  std::vector<double> head_balance;  // each head's weight of objectness, small objects first; empty = 1 each
+  SmoothTo smooth_to = SmoothTo::uniform;
 };
 
 constexpr int kAutoBatch = -1;  // as TrainOptions::batch: the largest that fits into memory (train/memory_plan.h)

@@ -14,6 +14,7 @@
 #include "format/load_model.h"
 #include "net/cfg.h"
 #include "net/models.h"
+#include "train/loss.h"
 #include "train/optimizer.h"
 #include "train/recovery.h"
 #include "train/transfer.h"
@@ -87,6 +88,13 @@ void check_sampling_options(const TrainOptions& options) {
         options.overfit);
 }
 
+// Which anchors answer, and what that costs.
+void check_target_options(const TrainOptions& options) {
+  check(options.assign.positive_ratio > 1, "--positive-ratio {}: expected more than 1, an anchor of the very size",
+        options.assign.positive_ratio);
+  check_loss_options(options.loss);
+}
+
 }  // namespace
 
 void keep_freed_memory() {
@@ -94,7 +102,9 @@ void keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, -1);
 }
 
-NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names) {
+namespace {
+
+NetworkSpec named_spec(const TrainOptions& options, const std::vector<std::string>& names) {
   const int classes = static_cast<int>(names.size());
   if (!ends_with_ignoring_case(options.model, ".cfg")) {
     return make_model(options.model, {.classes = classes, .width = options.width, .height = options.height});
@@ -114,8 +124,6 @@ NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<st
   return with_input_size(cfg.spec, options.width, options.height);
 }
 
-namespace {
-
 // Weights of any kind, for a network like options.model's.
 Model load_source(const TrainOptions& options, const std::vector<std::string>& names) {
   LoadedModel loaded = load_model(ModelSource{options.weights, options.model, {}, true});
@@ -133,6 +141,12 @@ Model load_source(const TrainOptions& options, const std::vector<std::string>& n
 }
 
 }  // namespace
+
+NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names) {
+  NetworkSpec spec = named_spec(options, names);
+  check_head_balance(options.loss, heads(spec).size());
+  return spec;
+}
 
 Weights make_initial_weights(const TrainOptions& options, const NetworkSpec& spec,
                              const std::vector<std::string>& names) {
@@ -204,8 +218,7 @@ void check_options(const TrainOptions& options) {
         options.bn_momentum);
   check_update_options(options);
   check_sampling_options(options);
-  check(options.loss.label_smoothing >= 0 && options.loss.label_smoothing < 1,
-        "--label-smoothing {}: expected 0 or more and under 1", options.loss.label_smoothing);
+  check_target_options(options);
   check(options.width >= 32 && options.height >= 32 && options.width % 32 == 0 && options.height % 32 == 0,
         "--imgsz {}x{}: both sides are multiples of 32", options.width, options.height);
   use_bf16(options);  // refuses an unknown precision

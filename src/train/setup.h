@@ -11,7 +11,7 @@
 namespace yolov3 {
 
 // The network of options.model for these classes at options' size. Errors: a .cfg of another class count, with all
-// counts.
+// counts; a head balance for other heads.
 NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names);
 
 // Fresh weights, and over them those of options.weights where they fit; a table says which.
