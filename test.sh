@@ -85,8 +85,10 @@ fuzz() {
     target=$(basename "$program")
     corpus=build/fuzz/corpus/$target
     mkdir -p "$corpus"
+    local words=()
+    [ -f "tools/fuzz/$target.dict" ] && words=(-dict="tools/fuzz/$target.dict")
     one "$target" "$target: $seconds s" "$program" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=60 \
-      -artifact_prefix="build/fuzz/$target-" "$corpus"
+      "${words[@]}" -artifact_prefix="build/fuzz/$target-" "$corpus"
   done
 }
 

@@ -9,7 +9,6 @@
 #include "app/model_data.h"
 #include "app/options.h"
 #include "app/program.h"
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -34,7 +33,6 @@ struct AnchorsCommand {
   std::string split = "train", bad_data = "skip", json;
   std::filesystem::path out;
   bool letterbox = true;
-  int threads = 0;
   AssignOptions assign;
   ClusterOptions cluster{.clusters = 0};
 };
@@ -43,13 +41,7 @@ void add_options(Options& options, AnchorsCommand& c) {
   options.example("yolov3 anchors --data voc/ --imgsz 416", "the anchors of YOLOv3 against the best for this data set");
   options.example("yolov3 anchors --data data.yaml --model my.cfg --out my-anchors.cfg", "and the cfg that has those");
   options.group("Data");
-  options.add("data", &c.data.data, "a data.yaml, a VOC folder, an annotation-lines .txt or synthetic[:N]")
-      .placeholder("D");
-  options.add("split", &c.split, "of the data set").choices({"train", "val", "test"});
-  options.add("names", &c.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
-  options
-      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
-      .choices({"skip", "repair", "error"});
+  add_split_options(options, c.data, c.split, c.bad_data);
   add_head_options(options, c.network);
   options.add("letterbox", &c.letterbox, "keep the picture's proportions, with grey around it; false = stretch it");
   options.group("The search");
@@ -58,7 +50,7 @@ void add_options(Options& options, AnchorsCommand& c) {
   options.add("seed", &c.cluster.seed, "of the starts; of synthetic data too");
   options.add("positive-iou", &c.assign.positive_iou, "overlap above which an anchor answers for an object")
       .range(0, 1);
-  options.add("threads", &c.threads, "that read pictures; 0 = all").range(0, 4096);
+  options.add("threads", &c.data.threads, "that read pictures; 0 = all").range(0, 4096);
   options.group("Results");
   options
       .add("out", &c.out, "write the new anchors: the network with them as .cfg, or the anchors of each head as .yaml")
@@ -66,24 +58,20 @@ void add_options(Options& options, AnchorsCommand& c) {
   options.add("json", &c.json, "everything as JSON; - = stdout").placeholder("FILE|-");
 }
 
-// Objects in the network's pixels, exactly as training meets them without augmentation.
+// Objects in the network's pixels, exactly as training meets them without augmentation. No picture is decoded: sizes
+// are stated, or read from the files' headers.
 std::vector<std::vector<Annotation>> read_objects(const AnchorsCommand& c, const LayerShape& input) {
   DataOptions data = c.data;
-  data.verify_images = false;  // every picture is read below
+  data.verify_images = false;
   const Dataset dataset = load_split(data, c.split);
   LoaderOptions options;
   options.width = static_cast<int>(input.width);
   options.height = static_cast<int>(input.height);
   options.letterbox = c.letterbox;
-  options.workers = c.threads > 0 ? c.threads : available_cpus();
-  Loader loader(dataset, options);
-  loader.start_epoch(0);
   std::vector<std::vector<Annotation>> all;
-  while (std::optional<Batch> batch = loader.next()) {
-    for (std::vector<Annotation>& objects : batch->objects_net) {
-      std::erase_if(objects, [](const Annotation& object) { return object.crowd; });  // training does not assign them
-      all.push_back(std::move(objects));
-    }
+  for (const Example& example : dataset.examples) {
+    all.push_back(objects_in_net(example, options));
+    std::erase_if(all.back(), [](const Annotation& object) { return object.crowd; });  // training does not assign them
   }
   return all;
 }

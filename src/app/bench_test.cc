@@ -6,8 +6,8 @@
 
 #include "app/bench_report.h"
 #include "app/bench_scales.h"
-#include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "format/darknet_weights.h"
@@ -183,21 +183,6 @@ TEST(BenchScales, OfARealEngine) {
 }
 
 // ---- the command
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const Words& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 class Bench : public ::testing::Test {
  protected:

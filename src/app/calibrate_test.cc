@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/program.h"
+#include "app/test_program.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "engine/reference.h"
@@ -25,11 +25,6 @@ std::unique_ptr<Engine> make_test_engine(const EngineOptions& options, const Net
   check(options.precision == "int8" && options.quantization != nullptr, "an engine of another kind was asked for");
   return std::make_unique<testing::TestInt8Engine>(spec, std::move(weights), *options.quantization);
 }
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
 
 class CalibrateCommandTest : public ::testing::Test {
  protected:

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "app/compare_models.h"
-#include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/files.h"
 #include "format/darknet_weights.h"
 #include "format/load_model.h"
@@ -23,49 +23,6 @@ namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 using nlohmann::json;
 
-constexpr const char* kCfg = R"([net]
-width=64
-height=64
-channels=3
-[convolutional]
-batch_normalize=1
-filters=4
-size=3
-stride=2
-pad=1
-activation=leaky
-[maxpool]
-size=16
-stride=16
-padding=0
-[convolutional]
-filters=14
-size=1
-stride=1
-pad=1
-activation=linear
-[yolo]
-mask=0,1
-anchors=20,20, 40,30
-classes=2
-num=2
-)";
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const Words& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
-
 class Models : public ::testing::Test {
  protected:
   void TearDown() override { fs::remove_all(folder_); }
@@ -74,7 +31,7 @@ class Models : public ::testing::Test {
   // Something is found in every cell. Batch norm's statistics are no round numbers.
   Model make_model(uint64_t seed = 1) const {
     Model model;
-    model.spec = parse_cfg(kCfg, "small.cfg").spec;
+    model.spec = parse_cfg(kSmallCfg, "small.cfg").spec;
     model.weights = random_weights(model.spec, {.seed = seed, .objectness_prior = 0.9f});
     for (int64_t f = 0; f < 4; ++f) {
       model.weights.tensors[2][f] = 0.1f * static_cast<float>(f);
@@ -160,7 +117,7 @@ TEST_F(Models, EveryCommandTakesDarknetsWeights) {
   const Model model = make_model();
   make_pictures();
   save_darknet_weights(path("d.weights"), model.spec, model.weights);
-  write_file(path("d.cfg"), kCfg);
+  write_file(path("d.cfg"), kSmallCfg);
   write_file(path("names.txt"), "dog\ntraffic light\n");
   // Truth that the model finds: the first of its own boxes in each picture.
   std::map<std::string, std::string> lines;

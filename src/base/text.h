@@ -24,6 +24,9 @@ std::string closest_match(std::string_view word, const std::vector<std::string>&
 std::string to_lower(std::string_view text);
 bool ends_with_ignoring_case(std::string_view text, std::string_view ending);
 
+// For XML and HTML, between tags and in quotation marks: & < > " as entities.
+std::string markup_escaped(std::string_view text);
+
 // "3.2 MB", "1:02:03": for people, never for parsing.
 std::string human_bytes(double bytes);
 std::string human_seconds(double seconds);

@@ -100,6 +100,15 @@ PreparedSample prepare_sample(const Example& example, const LoaderOptions& optio
   return prepared;
 }
 
+std::vector<Annotation> objects_in_net(const Example& example, const LoaderOptions& options) {
+  check(example.width > 0 && example.height > 0, "{}: the size of the picture is not known", example.image.string());
+  const auto make = options.letterbox ? make_letterbox : make_stretch;
+  const Letterbox letterbox = make(example.width, example.height, options.width, options.height);
+  return map_objects(example.objects, static_cast<float>(example.width), static_cast<float>(example.height),
+                     static_cast<float>(options.width), static_cast<float>(options.height), options.min_box_px,
+                     [&](const Box& box) { return net_from_image(letterbox, box); });
+}
+
 // Batches in the making wait in a queue, in order. A task is the next unclaimed sample of the queue; when all are
 // claimed and there is room, a new batch joins. What the mutex guards is named below; a worker writes its own sample's
 // place in a batch without it, and counts it done under it.

@@ -71,4 +71,8 @@ struct PreparedSample {
 PreparedSample prepare_sample(const Example& example, const LoaderOptions& options, int width, int height, Rng rng,
                               float* planes);
 
+// The objects of prepare_sample without augmentation, at options.width x height: no picture is opened, so the example
+// must say its size. Errors: it does not.
+std::vector<Annotation> objects_in_net(const Example& example, const LoaderOptions& options);
+
 }  // namespace yolov3
