@@ -1,6 +1,7 @@
 // yolov3 data split
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 
@@ -20,8 +21,10 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-// All pictures of the splits, each file once; ids stay unique.
-Dataset merged(const std::map<std::string, Dataset>& splits) {
+constexpr size_t kListed = 20;
+
+// All pictures of the splits, each file once; ids stay unique. What is passed over is written into `notes`.
+Dataset merged(const std::map<std::string, Dataset>& splits, std::string& notes) {
   Dataset all;
   std::set<fs::path> seen;
   std::set<int64_t> ids;
@@ -30,12 +33,16 @@ Dataset merged(const std::map<std::string, Dataset>& splits) {
     all.names = dataset.names;
     if (all.category_ids.empty()) all.category_ids = dataset.category_ids;
     for (const Example& example : dataset.examples) {
-      if (!seen.insert(example.image.lexically_normal()).second) continue;
+      if (!seen.insert(example.image.lexically_normal()).second) {
+        notes += fmt::format("{}: {} is in an earlier split too; taken once\n", example.origin, example.image.string());
+        continue;
+      }
       all.examples.push_back(example);
       ids.insert(example.image_id);
     }
   }
   if (ids.size() == all.examples.size()) return all;
+  if (!all.category_ids.empty()) notes += "the splits share ids of pictures; these are numbered anew\n";
   for (size_t i = 0; i < all.examples.size(); ++i) all.examples[i].image_id = static_cast<int64_t>(i);
   return all;
 }
@@ -61,8 +68,8 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
   const std::vector<std::vector<size_t>> groups =
       c.keep_copies ? copies_in(all, c.data.threads) : std::vector<std::vector<size_t>>();
   if (!groups.empty()) log_info("{} groups of alike pictures stay together", groups.size());
-  const std::vector<size_t> split_of =
-      stratify(all.examples, all.names.size(), groups, {1 - c.val - c.test, c.val, c.test}, c.data.seed);
+  const std::vector<double> shares = {1 - c.val - c.test, c.val, c.test};
+  const std::vector<size_t> split_of = stratify(all.examples, all.names.size(), groups, shares, c.data.seed);
   static const char* const kNames[] = {"train", "val", "test"};
   std::map<std::string, Dataset> splits;
   for (size_t i = 0; i < all.examples.size(); ++i) {
@@ -70,6 +77,16 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
     split.names = all.names;
     split.category_ids = all.category_ids;
     split.examples.push_back(all.examples[i]);
+  }
+  size_t largest = 1;
+  for (const std::vector<size_t>& group : groups) largest = std::max(largest, group.size());
+  for (size_t s = 0; s < shares.size(); ++s) {
+    if (shares[s] <= 0 || splits.contains(kNames[s])) continue;
+    throw Error(
+        fmt::format("no picture is left for {}: there are {} pictures, {} of them alike or nearly so (as frames "
+                    "of one camera are) and kept together; --keep-copies false deals them out one by one",
+                    kNames[s], all.examples.size(), largest),
+        Error::Kind::bad_data);
   }
   return splits;
 }
@@ -94,17 +111,21 @@ int run_data_split(const std::vector<std::string>& arguments) {
   options.require("data", "the data set, e.g. --data data.yaml");
   options.require("out", "the folder to make, e.g. --out split");
   if (c.val + c.test >= 1) throw Error("--val and --test: expected to leave a share to train", Error::Kind::usage);
-  check_outside(c.out, c.data.data);
+  check_out_folder(c.out, "--out", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   std::vector<LoadedSplit> loaded = load_splits(c.data, "all");
   WriteOptions write;
   write.threads = c.data.threads;
-  write.notes = findings_of(loaded, std::numeric_limits<size_t>::max());
-  const std::map<std::string, Dataset> splits = deal_out(merged(splits_to_write(loaded)), c);
+  std::string notes;
+  const Dataset all = merged(splits_to_write(loaded), notes);
+  write.notes = findings_of(loaded, std::numeric_limits<size_t>::max()) + notes;
+  const std::map<std::string, Dataset> splits = deal_out(all, c);
   const DataFormat format = c.to.empty() ? format_of(c.data) : parse_data_format(c.to);
-  const std::vector<Loss> losses = write_dataset(c.out, format, splits, write);
-  std::string text = findings_of(loaded, 20);
-  if (!losses.empty()) text += "not said by the new files:\n" + describe(losses, 20);
+  const std::vector<Loss> losses = write_folder(c.out, format, splits, write);
+  const auto noted = std::count(notes.begin(), notes.end(), '\n');
+  std::string text = findings_of(loaded, kListed) + (noted <= static_cast<ptrdiff_t>(kListed) ? notes : "");
+  if (noted > static_cast<ptrdiff_t>(kListed)) text += fmt::format("{} pictures are in more than one split\n", noted);
+  if (!losses.empty()) text += "not said by the new files:\n" + describe(losses, kListed);
   for (const auto& [name, dataset] : splits) text += name + ": " + describe(dataset_stats(dataset, 416, 416), 416, 416);
   log_line(fit_for_terminal(text));
   print(written_data(c.out, format).string() + "\n");

@@ -41,14 +41,8 @@ void add_options(Options& options, ExplainCommand& c) {
   options.example("yolov3 explain --data data.yaml --image 17 --weights best.h5 --json -",
                   "what the network answers in those cells, for programs");
   options.group("Data");
-  options.add("data", &c.data.data, "a data.yaml, a VOC folder, an annotation-lines .txt or synthetic[:N]")
-      .placeholder("D");
+  add_split_options(options, c.data, c.split, c.bad_data);
   options.add("image", &c.image, "which picture: its file name, or its number from 0").placeholder("NAME|NUMBER");
-  options.add("split", &c.split, "of the data set").choices({"train", "val", "test"});
-  options.add("names", &c.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
-  options
-      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
-      .choices({"skip", "repair", "error"});
   options.add("seed", &c.data.seed, "of synthetic data");
   add_head_options(options, c.network);
   options.add("letterbox", &c.letterbox, "keep the picture's proportions, with grey around it; false = stretch it");

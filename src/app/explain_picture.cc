@@ -124,8 +124,15 @@ class ScalePicture {
 
   void draw_objects() {
     for (const int i : own_objects()) {
-      outline_box(image_, zoomed(object(i).box), object_color(i), 4);
+      const Box box = zoomed(object(i).box);
+      outline_box(image_, box, object_color(i), 4);
+      draw_centre(image_, box);
     }
+  }
+
+  static void draw_centre(Image& image, const Box& box) {
+    fill_box(image, box_from_center(box.center_x(), box.center_y(), 9, 9), kInk, 1);
+    fill_box(image, box_from_center(box.center_x(), box.center_y(), 5, 5), kWhite, 1);
   }
 
   void draw_collisions() {
@@ -242,7 +249,8 @@ class ScalePicture {
     say("object that this scale answers for (one colour an object)");
     fill_box(bottom, sign(), sample, 0.65);
     outline_box(bottom, sign(), kInk, 2);
-    say("the cell that answers: the one with the object's centre");
+    draw_centre(bottom, sign());
+    say("the cell that answers: the one with the object's centre, the white dot");
     outline_box(bottom, sign(), sample, 2, true);
     say("an anchor that answers, centred in the cell; thick: the one that fits best");
     outline_box(bottom, sign(), kGrey, 2);

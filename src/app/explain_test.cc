@@ -197,5 +197,30 @@ TEST_F(Explain, AnchorsIntoACfg) {
   EXPECT_EQ(run(words("anchors", {"--out", path("n.txt")})).code, 2);
 }
 
+// A COCO file whose pictures are elsewhere, one of them cut short: its size is all that anchors needs.
+TEST_F(Explain, CocoPicturesAreFoundAndNotDecodedForTheirSizes) {
+  make_directories(folder_ / "p");
+  fs::rename(folder_ / "b.png", folder_ / "p/b.png");
+  save_image(folder_ / "p/c.jpg", Image(416, 416, 90));
+  const std::string whole = read_file(folder_ / "p/c.jpg");
+  write_file(folder_ / "p/c.jpg", whole.substr(0, whole.size() - 60));
+  write_file(folder_ / "i.json", R"({"images":[{"id":1,"file_name":"b.png"},{"id":2,"file_name":"c.jpg"}],
+"annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[39,37.5,10,13]},
+{"id":2,"image_id":2,"category_id":1,"bbox":[21.5,45,373,326]}],"categories":[{"id":1,"name":"cat"}]})");
+  const std::vector<std::string> data = {"--data", path("i.json"), "--images", path("p")};
+  std::vector<std::string> anchors = {"anchors", "--model", "yolov3-tiny", "--clusters", "2", "--json", path("a.json")};
+  anchors.insert(anchors.end(), data.begin(), data.end());
+  const Ran ran = run(anchors);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const Json json = Json::parse(read_file(path("a.json")));
+  EXPECT_EQ(json["boxes"], 2);
+  EXPECT_EQ(json["new"]["scales"][1]["anchors"], Json::parse("[[373.0,326.0]]"));
+  std::vector<std::string> explain = {"explain", "--image", "b.png", "--json", "-"};
+  explain.insert(explain.end(), data.begin(), data.end());
+  const Ran explained = run(explain);
+  ASSERT_EQ(explained.code, 0) << explained.err;
+  EXPECT_EQ(Json::parse(explained.out)["assignments"][0]["anchor"], 0);
+}
+
 }  // namespace
 }  // namespace yolov3

@@ -128,6 +128,20 @@ bool ends_with_ignoring_case(std::string_view text, std::string_view ending) {
   return text.size() >= ending.size() && to_lower(text.substr(text.size() - ending.size())) == to_lower(ending);
 }
 
+std::string markup_escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
 std::string human_bytes(double bytes) {
   static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
   int unit = 0;

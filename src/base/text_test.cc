@@ -114,5 +114,10 @@ TEST(Text, HumanFigures) {
   EXPECT_EQ(human_seconds(3723), "1:02:03");
 }
 
+TEST(Text, MarkupIsEscaped) {
+  EXPECT_EQ(markup_escaped("a & b <c> \"d\" 'e' \xC3\xBC"), "a &amp; b &lt;c&gt; &quot;d&quot; 'e' \xC3\xBC");
+  EXPECT_EQ(markup_escaped(""), "");
+}
+
 }  // namespace
 }  // namespace yolov3

@@ -12,14 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 using Splits = std::map<std::string, Dataset>;
 
-DataOptions options_for(const fs::path& data, const fs::path& names = {}) {
-  DataOptions options;
-  options.data = data.string();
-  options.names = names;
-  options.verify_images = true;
-  return options;
-}
-
 Splits load_all(const DataOptions& options, DefectReport& report) {
   Splits splits;
   for (const std::string& split : splits_of(options)) {

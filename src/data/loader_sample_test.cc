@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "base/error.h"
 #include "data/drawn_pictures.h"
 #include "data/loader.h"
 
@@ -272,6 +273,26 @@ TEST_F(LoaderSampleTest, BoxesAreClippedAndTinyOnesLeftOutCrowdsKept) {
     EXPECT_EQ(objects[1].box, (Box{5, 5, 6, 6}));
     EXPECT_TRUE(objects[2].crowd);
     EXPECT_EQ(objects[2].box, (Box{0, 0, 64, 64}));
+  }
+}
+
+// anchors looks at sizes alone; what training meets must be the same to the last bit.
+TEST_F(LoaderSampleTest, ObjectsWithoutPixelsAreThoseOfTheSample) {
+  Example one = jpeg_example("one", 1000, 700, {50, 60, 151, 120});
+  one.objects.push_back({{-5, 600, 300, 705}, 1, true, false, 9});
+  one.objects.push_back({{10, 10, 12, 300}, 1, false, true, 40});  // under a pixel wide in the network
+  LoaderOptions options;
+  options.width = 160;
+  options.height = 128;
+  EXPECT_THROW(objects_in_net(one, options), Error) << "its size is not known";
+  one.width = 1000;
+  one.height = 700;
+  std::vector<float> planes(3 * 160 * 128);
+  for (const bool letterbox : {true, false}) {
+    options.letterbox = letterbox;
+    const PreparedSample sample = prepare_sample(one, options, 160, 128, Rng(1), planes.data());
+    EXPECT_EQ(sample.objects_net.size(), 2u);
+    EXPECT_EQ(objects_in_net(one, options), sample.objects_net);
   }
 }
 

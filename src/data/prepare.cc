@@ -204,6 +204,18 @@ PreparedSample prepare_sample(const Example& example, const LoaderOptions& optio
   return prepare(nullptr, nullptr, example, options, width, height, rng, planes);
 }
 
+std::vector<Annotation> objects_in_net(const Example& example, const LoaderOptions& options) {
+  check(example.width > 0 && example.height > 0, "{}: the size of the picture is not known", example.image.string());
+  const auto make = options.letterbox ? make_letterbox : make_stretch;
+  const Letterbox letterbox = make(example.width, example.height, options.width, options.height);
+  std::vector<Annotation> objects =
+      rescaled(example.objects, static_cast<float>(example.width), static_cast<float>(example.height),
+               static_cast<float>(options.width), static_cast<float>(options.height),
+               [&](const Box& box) { return net_from_image(letterbox, box); });
+  std::erase_if(objects, [&](const Annotation& object) { return too_small(object.box, options.min_box_px); });
+  return objects;
+}
+
 TinyObjects find_tiny_objects(const Dataset& dataset, const LoaderOptions& options) {
   const auto make = options.letterbox ? make_letterbox : make_stretch;
   TinyObjects found;

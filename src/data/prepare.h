@@ -38,6 +38,10 @@ PreparedSample prepare_sample(const Dataset& dataset, const PictureSampler& samp
 PreparedSample prepare_sample(const Example& example, const LoaderOptions& options, int width, int height, Rng rng,
                               float* planes);
 
+// The objects of prepare_sample without augmentation, at options.width x height: no picture is opened, so the example
+// must say its size. Errors: it does not.
+std::vector<Annotation> objects_in_net(const Example& example, const LoaderOptions& options);
+
 // Objects narrower or lower than min_box_px in the network's input, which prepare_sample leaves out, of pictures as they
 // are. Crowd regions and pictures of unknown size (Example::width 0) are not looked at.
 struct TinyObjects {

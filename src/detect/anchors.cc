@@ -111,6 +111,18 @@ class Clusterer {
   const ClusterOptions& options_;
 };
 
+// `count` of them by lot, each as likely as any other, in their order. Source: Knuth, algorithm S.
+std::vector<Anchor> some_of(std::span<const Anchor> sizes, size_t count, uint64_t seed) {
+  constexpr uint64_t kDrawStream = uint64_t{1} << 62;  // of Rng's epoch: no start has it
+  Rng rng(seed, kDrawStream);
+  std::vector<Anchor> drawn;
+  for (size_t i = 0; i < sizes.size() && drawn.size() < count; ++i) {
+    const auto left = static_cast<double>(sizes.size() - i), wanted = static_cast<double>(count - drawn.size());
+    if (left * rng.uniform() < wanted) drawn.push_back(sizes[i]);
+  }
+  return drawn;
+}
+
 void check_sizes(std::span<const Anchor> sizes, const ClusterOptions& options) {
   check(options.clusters >= 1 && options.restarts >= 1 && options.max_iterations >= 1,
         "clusters, restarts and iterations must be at least 1, not {}, {} and {}", options.clusters, options.restarts,
@@ -148,6 +160,11 @@ AnchorFit anchor_fit(std::span<const Anchor> sizes, std::span<const Anchor> anch
 
 std::vector<Anchor> cluster_anchors(std::span<const Anchor> sizes, const ClusterOptions& options) {
   check_sizes(sizes, options);
+  std::vector<Anchor> drawn;
+  if (sizes.size() > options.max_sizes) {
+    drawn = some_of(sizes, options.max_sizes, options.seed);
+    sizes = drawn;
+  }
   const Clusterer clusterer(sizes, options);
   std::vector<Clustering> found(static_cast<size_t>(options.restarts));
 #pragma omp parallel for schedule(dynamic)

@@ -31,6 +31,7 @@ struct ClusterOptions {
   int restarts = 20;         // from other seeds; the best result counts
   int max_iterations = 300;  // of one start
   uint64_t seed = 0;
+  size_t max_sizes = 100'000;  // of more, as many are drawn by the seed: anchors are the same to a thousandth
 };
 
 // Smallest area first. The same for any number of threads. Errors: fewer different sizes than clusters.

@@ -82,6 +82,15 @@ constexpr const char* kVoc =
     "<difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></"
     "annotation>";
 
+// What annotation tools and the development kits write, well and badly.
+constexpr const char* kFullVoc =
+    "<?xml version=\"1.0\"?>\n<annotation verified=\"yes\">\n\t<folder>x</folder><filename>b 1.png</filename>\n"
+    "<source><database>Unknown</database></source><owner><name>?</name></owner><size><width>64</width><height>48"
+    "</height><depth>3</depth></size><segmented>1</segmented>\n<object><name>traffic light</name><pose>Left</pose>"
+    "<truncated>1</truncated><bndbox><xmin>1.5</xmin><ymin>2</ymin><xmax>64</xmax><ymax>48</ymax></bndbox><part><name>"
+    "head</name><bndbox/></part></object>\n<object><name>cat</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>3</xmax>"
+    "<ymax>3</ymax></bndbox></object><object><name>dog</name><bndbox><xmin>x</xmin></bndbox></object></annotation>";
+
 constexpr const char* kCoco =
     R"({"images":[{"id":1,"file_name":"a.jpg","width":9,"height":9}],"categories":[{"id":3,"name":"dog"}],)"
     R"("annotations":[{"id":1,"image_id":1,"category_id":3,"bbox":[1,2,3,4],"area":12,"iscrowd":0}]})";
@@ -193,9 +202,21 @@ int main(int argc, char** argv) try {
   put(corpus / "fuzz_cfg/seed-all-layers", kAllLayers);
   put(corpus / "fuzz_cfg/seed-tiny", write_cfg(yolov3_tiny()));
   put(corpus / "fuzz_lines/seed", "a b.jpg 1,2,3,4,0 5.5,6,7,8,1\nbackground.png\n");
+  put(corpus / "fuzz_lines/seed-windows",
+      "\xef\xbb\xbf"
+      "a.jpg 1,2,3,4,0 1,2,3,4,0 1,2,3.01,4,0\r\n\r\nno extension 9,9,1,1,1 70,1,80,9,1\r\n");
+  put(corpus / "fuzz_lines/seed-broken",
+      "a b.jpg 1,2,nan,4,0 5,6,7,8 x 1e9,1,1e10,2,0 1,1,9,9,7\n/abs/c.png 0,0,0,5,0\n");
   put(corpus / "fuzz_voc/seed", kVoc);
+  put(corpus / "fuzz_voc/seed-full", kFullVoc);
   put(corpus / "fuzz_data_yaml/seed",
       "path: .\ntrain: [a.txt, synthetic:4]\nval: b\nnc: 2\nnames: {0: dog, 1: traffic light}\n");
+  put(corpus / "fuzz_data_yaml/seed-ultralytics",
+      "# comment\npath: ../x  # root\ntrain: images/train\nval:\n  - images/val\n  - images/val2\ntest:\n\nnames:\n  "
+      "0: person\n"
+      "  1: \"no\"\ndownload: |\n  import x\n");
+  put(corpus / "fuzz_data_yaml/seed-roboflow",
+      "train: ../train/images\nval: ../valid/images\n\nnc: 1\nnames: ['cell']\n\nroboflow:\n  version: 1\n");
   put(corpus / "fuzz_class_names/seed",
       "\xef\xbb\xbf"
       "dog\r\ntraffic light\r\n\r\n");
@@ -207,8 +228,18 @@ int main(int argc, char** argv) try {
       R"("image_id":7,"category_id":90,"bbox":[0.5,1,2,3.25],"segmentation":{"counts":[1,2],"size":[9,9]},"iscrowd":1},)"
       R"({"image_id":7,"category_id":0,"bbox":[1,1,2,2],"segmentation":[[1,2,3,4,5,6]],"ignore":1}],)"
       R"("images":[{"id":7,"file_name":"x/a.jpg","width":9,"height":9}]})");
+  put(corpus / "fuzz_coco_data/seed-quoted",
+      R"({"images":[{"id":"1","file_name":"a\\b.jpg","width":"64","height":48.0}],"annotations":[{"id":"5",)"
+      R"("image_id":"1","category_id":"3","bbox":[0,0,64,48],"area":"12.5","iscrowd":"0"},{"id":5,"image_id":9,)"
+      R"("category_id":null,"bbox":[1,2,3]},{"image_id":1,"category_id":3,"bbox":[60,40,-9,0]}],)"
+      R"("categories":[{"id":3,"name":" dog "}]})");
   put(corpus / "fuzz_yolo/seed", "0 0.5 0.5 0.25 0.125\n1 0.1 0.2 0.3 0.4 0.5 0.6\n");
-  put(corpus / "fuzz_yolo/seed-data", "classes= 2\ntrain = a b.txt\nvalid=v.txt\nnames = n.names\nbackup = b/\n");
+  put(corpus / "fuzz_yolo/seed-broken",
+      "0 0.5 0.5 0.25 0.125\r\n0 0.5 0.5 0.25 0.125\r\n9 0.5 0.5 0.1 0.1\ndog 1 2 3 4\n1 320 240 50 60\n0 0.9 0.9 0.9 "
+      "0.9\n");
+  put(corpus / "fuzz_yolo/seed-path", "a/images/b/JPEGImages/c d.jpg");
+  put(corpus / "fuzz_darknet_data/seed", "classes= 2\ntrain = a b.txt\nvalid=v.txt\nnames = n.names\nbackup = b/\n");
+  put(corpus / "fuzz_darknet_data/seed-comments", "# a\r\n; b\r\n\r\nval=v.txt\r\ntest = t.txt\r\ntop=5\r\n");
   put(corpus / "fuzz_coco/seed-results", R"([{"image_id":1,"category_id":3,"bbox":[1,2,3,4],"score":0.5}])");
   put_pictures(corpus / "fuzz_image");
   put_model(corpus / "fuzz_model_file/seed.h5");
