@@ -3,7 +3,7 @@
 
 #include "data/source.h"
 #include "data/test_folder.h"
-#include "image/shared_folder.h"
+#include "base/shared_folder.h"
 
 namespace yolov3 {
 namespace {

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
-#include "image/shared_folder.h"
+#include "base/shared_folder.h"
 #include "image/test_pictures.h"
 
 namespace yolov3 {
