@@ -32,7 +32,7 @@ TEST(LargestBatch, IsTheLastThatFits) {
 class MemoryPlan : public TrainingRun {
  protected:
   MemoryEstimate estimate(const TrainOptions& o) const {
-    return estimate_memory(spec_, o, choose_plan(o, spec_), 1000);
+    return estimate_memory(spec_, o, choose_plan(o, spec_), 1000, 2);
   }
 };
 
@@ -86,7 +86,7 @@ constexpr const char* kChildVariable = "YOLOV3_MEMORY_RUN";  // folder, blank, e
 
 TrainOptions tiny_run(const fs::path& folder, const std::string& engine, const std::string& precision) {
   TrainOptions o;
-  o.data.data = "synthetic:32";
+  o.data.data = "synthetic:80";
   o.model = "yolov3-tiny";
   o.width = o.height = 416;
   o.batch = 16;
@@ -107,7 +107,7 @@ TEST(MemoryChild, DISABLED_Trains) {
   const TrainOptions o = tiny_run(folder, std::string(words.at(1)), std::string(words.at(2)));
   const int64_t program = process_memory();
   const NetworkSpec spec = make_training_spec(o, std::vector<std::string>(10));
-  const MemoryEstimate estimate = estimate_memory(spec, o, choose_plan(o, spec), program);
+  const MemoryEstimate estimate = estimate_memory(spec, o, choose_plan(o, spec), program, 16);
   train(o, "");
   write_file(folder / "answer", fmt::format("{} {} {}", estimate.total(), peak_memory(), describe(estimate)));
 }
