@@ -54,7 +54,7 @@ BadCell find_largest_cell(const std::vector<torch::Tensor>& raw_maps, const std:
 std::string describe(const BadCell& cell, const std::vector<Head>& heads) {
   static constexpr const char* kChannels[] = {"tx", "ty", "tw", "th", "objectness"};
   const std::string channel = cell.channel < 5 ? kChannels[cell.channel] : fmt::format("class {}", cell.channel - 5);
-  return fmt::format("head {} (stride {}), cell (gy {}, gx {}), anchor {}, {} = {}", cell.head,
+  return fmt::format("head {} (stride {}), cell (gy {}, gx {}), anchor {}, {} = {:.6g}", cell.head,
                      heads[static_cast<size_t>(cell.head)].stride_x, cell.gy, cell.gx, cell.anchor, channel,
                      cell.value);
 }

@@ -84,7 +84,6 @@ TEST(Forensics, ABiasOfTheHeadIsNamedWithTheBoxOfItsCell) {
 TEST(Forensics, AnOverflowIsFoundInItsLayer) {
   Evidence e;
   Weights weights = random_weights(e.spec);
-  value_of(weights, e.spec, "layer1.gamma", 3) = 1e38f;
   value_of(weights, e.spec, "layer1.beta", 3) = 3e38f;
   value_of(weights, e.spec, "layer2.kernel", 3 * 9) = 1e10f;
   expect_parts(e.blame(weights),

@@ -27,6 +27,7 @@ namespace {
 
 constexpr const char* kChildVariable = "YOLOV3_KILLED_RUN";  // folder of the test, a blank, kind of run
 constexpr int kChildPipe = 3;
+constexpr size_t kBatchBytes = 4096;  // through the pipe after each batch; it holds four of them
 
 class KilledRun : public TrainingRun {
  protected:
@@ -55,7 +56,8 @@ class KilledRun : public TrainingRun {
 
 // --- The child --------------------------------------------------------------------------------------------------------
 
-// Not a test: what the other process runs. A byte goes through the pipe after each batch.
+// Not a test: what the other process runs. Where the parent does not read, it waits, so that a parent that was kept waiting
+// itself does not find the run at its end.
 TEST_F(KilledRun, DISABLED_Child) {
   const char* told = std::getenv(kChildVariable);
   if (told == nullptr) GTEST_SKIP() << "only the other tests run this";
@@ -64,13 +66,17 @@ TEST_F(KilledRun, DISABLED_Child) {
   fs::remove_all(folder_);
   folder_ = text.substr(0, blank);
   const TrainOptions o = run_of(text.substr(blank + 1), "killed");
-  train(o, "", [](int64_t) { static_cast<void>(!::write(kChildPipe, "b", 1)); });
+  train(o, "", [](int64_t) {
+    const std::string word(kBatchBytes, 'b');
+    static_cast<void>(!::write(kChildPipe, word.data(), word.size()));
+  });
   folder_ = "/nonexistent";  // the folder is the parent's
 }
 
 pid_t KilledRun::start_child(const std::string& kind, int& from_child) const {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw Error("no pipe");
+  ::fcntl(ends[0], F_SETPIPE_SZ, 4 * kBatchBytes);
   const std::string told = std::string(kChildVariable) + "=" + folder_.string() + " " + kind;
   const std::string temporary = "TMPDIR=" + folder_.string();
   std::vector<char*> environment{const_cast<char*>(told.c_str()), const_cast<char*>(temporary.c_str())};
@@ -238,10 +244,14 @@ int kill_again_and_again(const std::function<pid_t(int&)>& start, int kills, Rng
   for (int i = 0; i < kills; ++i) {
     int from_child = -1;
     const pid_t child = start(from_child);
-    int batches = rng.chance(0.2) ? 0 : static_cast<int>(rng.integer(1, 12));
+    const int batches = rng.chance(0.2) ? 0 : static_cast<int>(rng.integer(1, 8));
     const auto more = std::chrono::microseconds(batches == 0 ? rng.integer(0, 800000) : rng.integer(0, 20000));
-    char byte;
-    while (batches > 0 && ::read(from_child, &byte, 1) == 1) --batches;
+    std::string word(kBatchBytes, ' ');
+    for (size_t left = static_cast<size_t>(batches) * kBatchBytes; left > 0;) {
+      const ssize_t got = ::read(from_child, word.data(), std::min(left, kBatchBytes));
+      if (got <= 0) break;
+      left -= static_cast<size_t>(got);
+    }
     std::this_thread::sleep_for(more);
     ::kill(child, SIGKILL);
     int status = 0;

@@ -56,19 +56,24 @@ int64_t libtorch_map_bytes(const NetworkSpec& spec, bool bf16) {
   return (numbers + 3 * largest) * (bf16 ? kFloat / 2 : kFloat);
 }
 
-// The network in use holds two maps at a time, the largest ones in its first layers.
-int64_t map_bytes_in_use(const NetworkSpec& spec) {
-  int64_t largest = spec.input.size();
-  for (const Layer& layer : spec.layers) largest = std::max(largest, layer.out.size());
-  return 3 * largest * kFloat;
+// Of one picture: the network in use holds a layer's inputs and its output at a time.
+int64_t map_bytes_in_use(const NetworkSpec& spec, bool bf16) {
+  int64_t largest = 0;
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    int64_t held = spec.layers[i].out.size();
+    for (size_t which = 0; which < spec.layers[i].inputs.size(); ++which) held += input_shape(spec, i, which).size();
+    largest = std::max(largest, held);
+  }
+  return largest * (bf16 ? kFloat / 2 : kFloat);
 }
 
 }  // namespace
 
 MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& options,
-                               const std::optional<TrainingPlan>& plan, int64_t program) {
+                               const std::optional<TrainingPlan>& plan, int64_t program, int64_t val_pictures) {
   const NetworkSpec large = at_largest_size(spec, options);
   const int64_t weights = count_params(spec).all * kFloat, batch = options.batch;
+  const bool bf16 = plan ? plan->type == NumberType::bf16 : use_bf16(options);
   MemoryEstimate estimate;
   estimate.program = program;
   estimate.parameters = static_cast<int64_t>(copies_of_parameters(options) * static_cast<double>(weights));
@@ -79,7 +84,6 @@ MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& opti
     engine.frozen_layers = frozen_layers(options, spec);
     estimate.maps = training_memory_bytes(spec, engine, batch, large.input.height, large.input.width);
   } else {
-    const bool bf16 = use_bf16(options);
     estimate.maps = batch * libtorch_map_bytes(large, bf16) + (bf16 ? weights / 2 : 0);
   }
   estimate.maps += 6 * batch * raw_map_bytes(large);  // the loss: logits, decoded boxes, their gradients
@@ -87,7 +91,7 @@ MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& opti
   estimate.pictures = ahead * batch * large.input.size() * kFloat;
   // Saving copies the weights and all of the optimizer's state. Judging copies the weights, folds and packs them.
   const int64_t saving = static_cast<int64_t>((copies_of_parameters(options) - 1) * static_cast<double>(weights));
-  const int64_t judging = options.validate ? 4 * weights + batch * map_bytes_in_use(spec) : 0;
+  const int64_t judging = options.validate ? 4 * weights + std::min(batch, val_pictures) * map_bytes_in_use(spec, bf16) : 0;
   estimate.closing = std::max(saving, judging);
   return estimate;
 }

@@ -23,9 +23,9 @@ struct MemoryEstimate {
 };
 
 // Of options.batch pictures at the largest size of --imgsz and --multi-scale, by the plan, or without one by LibTorch's
-// operators on a CPU. program: as above.
+// operators on a CPU. program: as above; val_pictures: of the val split.
 MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& options,
-                               const std::optional<TrainingPlan>& plan, int64_t program);
+                               const std::optional<TrainingPlan>& plan, int64_t program, int64_t val_pictures);
 
 // "2.9 GB: program 0.3 GB, parameters 1.0 GB, ...".
 std::string describe(const MemoryEstimate& estimate);
