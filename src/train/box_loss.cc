@@ -1,6 +1,5 @@
 #include "train/box_loss.h"
 
-#include <limits>
 #include <numbers>
 
 #include "base/error.h"
@@ -11,10 +10,11 @@ namespace {
 // Pixels: shorter sides count as this long where a box's proportions are asked for. Its square is a normal float32.
 constexpr double kShortestSide = 1e-12;
 
+// Smaller areas, of px^2, divide as this one does: its inverse times the sides of any box is still a finite slope.
+constexpr double kSmallestArea = 1e-12;
+
 torch::Tensor divide_safely(const torch::Tensor& numerator, const torch::Tensor& denominator) {
-  const double tiny = denominator.scalar_type() == torch::kFloat64 ? std::numeric_limits<double>::min()
-                                                                   : std::numeric_limits<float>::min();
-  return numerator / denominator.clamp_min(tiny);
+  return numerator / denominator.clamp_min(kSmallestArea);
 }
 
 struct Corners {

@@ -132,6 +132,7 @@ std::string worst_boxes(const std::vector<torch::Tensor>& raw_maps, const Side& 
     Targets alone;
     alone.positives = {positive};
     alone.true_objects.assign(side.heads.size(), std::vector<std::vector<int>>(side.objects.size()));
+    alone.ignore_objects = alone.true_objects;
     const LossParts parts = yolo_loss(raw_maps, side.heads, side.objects, alone, options.loss).parts;
     shares.push_back({parts.giou.item<double>(), parts.prob.item<double>(), &positive});
   }
