@@ -1,9 +1,9 @@
 // Real data sets as their own descriptions say. They are not part of the repository: without them these tests skip.
 #include <gtest/gtest.h>
 
+#include "base/shared_folder.h"
 #include "data/source.h"
 #include "data/test_folder.h"
-#include "base/shared_folder.h"
 
 namespace yolov3 {
 namespace {

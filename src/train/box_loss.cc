@@ -75,7 +75,8 @@ torch::Tensor diou_centers(const torch::Tensor& a, const torch::Tensor& b) {
 
 torch::Tensor ciou_centers(const torch::Tensor& a, const torch::Tensor& b) {
   const torch::Tensor iou = iou_centers(a, b);
-  const torch::Tensor v = 4 / (std::numbers::pi * std::numbers::pi) * (proportion_angle(b) - proportion_angle(a)).square();
+  const torch::Tensor v =
+      4 / (std::numbers::pi * std::numbers::pi) * (proportion_angle(b) - proportion_angle(a)).square();
   const torch::Tensor fixed_v = v.detach();
   const torch::Tensor alpha = divide_safely(fixed_v, 1 - iou.detach() + fixed_v);
   return iou - distance_share(a, b) - alpha * v;

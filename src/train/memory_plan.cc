@@ -91,7 +91,8 @@ MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& opti
   estimate.pictures = ahead * batch * large.input.size() * kFloat;
   // Saving copies the weights and all of the optimizer's state. Judging copies the weights, folds and packs them.
   const int64_t saving = static_cast<int64_t>((copies_of_parameters(options) - 1) * static_cast<double>(weights));
-  const int64_t judging = options.validate ? 4 * weights + std::min(batch, val_pictures) * map_bytes_in_use(spec, bf16) : 0;
+  const int64_t judging =
+      options.validate ? 4 * weights + std::min(batch, val_pictures) * map_bytes_in_use(spec, bf16) : 0;
   estimate.closing = std::max(saving, judging);
   return estimate;
 }

@@ -143,8 +143,7 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
   const auto estimate_of = [&](int batch) {
     TrainOptions with = options;
     with.batch = batch;
-    return estimate_memory(start.spec, with, start.plan, program,
-                           static_cast<int64_t>(start.data.val.examples.size()));
+    return estimate_memory(start.spec, with, start.plan, program, static_cast<int64_t>(start.data.val.examples.size()));
   };
   const int64_t available = available_memory(), reach = process_memory() + available;
   if (options.batch == kAutoBatch) {

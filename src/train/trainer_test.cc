@@ -220,8 +220,8 @@ TEST_F(TrainerTest, NonFiniteLossStopsBeforeAnythingIsTouchedAndNamesThePlace) {
     Tensor& tensor = model.weights.tensors[i];
     if (slots[i].layer == 4 && slots[i].kind == ParamKind::gamma) {
       for (float& value : tensor.values()) value = 1e30f;
-    } else if (slots[i].layer == 6 && slots[i].kind == ParamKind::kernel) {  // th of anchor 1 in the only head
-      for (int64_t c = 0; c < 16; ++c) tensor[(15 + 3) * 16 + c] = 1e30f;
+    } else if (slots[i].layer == 6 && slots[i].kind == ParamKind::kernel) {  // objectness of anchor 1 in the only head
+      for (int64_t c = 0; c < 16; ++c) tensor[(15 + 4) * 16 + c] = 1e30f;
     }
   }
   save_model(folder_ / "planted.h5", model);
@@ -233,7 +233,7 @@ TEST_F(TrainerTest, NonFiniteLossStopsBeforeAnythingIsTouchedAndNamesThePlace) {
   } catch (const Error& error) {
     const std::string message = error.what();
     for (const char* part :
-         {"step 1", "synthetic", "head 0", "stride 8", "cell (gy 0, gx 0)", "anchor 1", "th = "}) {
+         {"step 1", "synthetic", "head 0", "stride 8", "cell (gy 0, gx 0)", "anchor 1", "objectness = "}) {
       EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
     }
   }
