@@ -193,7 +193,7 @@ class DarknetProgram : public ::testing::Test {
 };
 
 // The same pixels and the same normalisation: what is left is rounding.
-TEST_F(DarknetProgram, FindsTheSameBoxesInTheSamePixels) {
+TEST_F(DarknetProgram, SlowFindsTheSameBoxesInTheSamePixels) {
   for (const RealModel& model : test::kRealModels) {
     const Model own = loaded(model);
     const std::vector<fs::path> pictures = pictures_of_size(own.spec.input, 16);

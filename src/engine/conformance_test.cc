@@ -81,8 +81,8 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Conformance, testing::ValuesIn(kinds_of_networks
                          [](const auto& info) { return info.param.name; });
 
 TEST(ConformanceOfModels, Tiny) { expect_conformance(yolov3_tiny({.classes = 4, .width = 96, .height = 64}), 3); }
-TEST(ConformanceOfModels, Spp) { expect_conformance(yolov3_spp({.classes = 2, .width = 64, .height = 96}), 1); }
-TEST(ConformanceOfModels, Full) { expect_conformance(yolov3({.classes = 3, .width = 160, .height = 96}), 2); }
+TEST(ConformanceOfModels, SlowSpp) { expect_conformance(yolov3_spp({.classes = 2, .width = 64, .height = 96}), 1); }
+TEST(ConformanceOfModels, SlowFull) { expect_conformance(yolov3({.classes = 3, .width = 160, .height = 96}), 2); }
 
 // A program for one shape must not disturb that of another, and old ones must come back unchanged.
 TEST(Dnnl, SizesAndBatchesInAnyOrder) {

@@ -262,7 +262,7 @@ int kill_again_and_again(const std::function<pid_t(int&)>& start, int kills, Rng
   return killed;
 }
 
-TEST_F(KilledRun, GivesTheBitsOfTheRunThatWasNot) {
+TEST_F(KilledRun, SlowGivesTheBitsOfTheRunThatWasNot) {
   train(run_of("short", "whole"), "");
   const int killed = kill_again_and_again([&](int& from_child) { return start_child("short", from_child); }, 3, Rng(1));
   EXPECT_EQ(killed, 3) << read_file(folder_ / "child.log");

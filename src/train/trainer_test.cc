@@ -171,7 +171,7 @@ TEST_F(TrainerTest, ResumeInTheMiddleOfAnEpochRefusesAnotherBatch) {
   EXPECT_THROW(train(o, ""), Error);
 }
 
-TEST_F(TrainerTest, OtherShapesOfTrainingRunAndResume) {
+TEST_F(TrainerTest, SlowOtherShapesOfTrainingRunAndResume) {
   const auto run = [&](const std::string& name, auto change) {
     SCOPED_TRACE(name);
     TrainOptions whole = options(name + "-whole"), stopped = options(name + "-stopped");
@@ -279,7 +279,7 @@ TEST_F(TrainerTest, AFullDiskNeverStopsTheRunNorTouchesTheLastCheckpoint) {
 
 // What oneDNN cannot do is said before the run has a folder. Of a kernel of 101x101 in two groups it has nothing for maps
 // of 64x64: the matrix that it would make of a picture has more than 2^31 numbers.
-TEST_F(TrainerTest, WhatOneDnnCannotDoIsRefusedBeforeTheRun) {
+TEST_F(TrainerTest, SlowWhatOneDnnCannotDoIsRefusedBeforeTheRun) {
   NetworkBuilder net({3, 32, 32});
   net.conv(64, 3).add(Conv{.filters = 2, .size = 101, .padding = 50, .groups = 2}, {0});
   net.conv(45, 1, 1, Activation::linear, false).yolo({{10, 12}, {18, 24}, {30, 36}}, {0, 1, 2}, 10);

@@ -29,7 +29,7 @@ class TrainerUpdateTest : public TrainingRun {
 };
 
 // The options of each, with the batches after which the run is stopped and resumed: bit for bit the run that was not.
-TEST_F(TrainerUpdateTest, ResumeGivesTheSameBits) {
+TEST_F(TrainerUpdateTest, SlowResumeGivesTheSameBits) {
   const auto run = [&](const std::string& name, const std::vector<int64_t>& stops, auto change) {
     SCOPED_TRACE(name);
     TrainOptions whole = options(name + "-whole");
