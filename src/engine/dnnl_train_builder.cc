@@ -31,7 +31,7 @@ void TrainProgramBuilder::build() {
   p_.input_ = add_map(input, spec_.input);
   const int count = static_cast<int>(spec_.layers.size());
   for (int layer = 0; layer < count; ++layer) {
-    if (lowering_.needed[static_cast<size_t>(layer)]) forward_layer(layer);
+    if (lowering_.needed[static_cast<size_t>(layer)]) named(layer, [&] { forward_layer(layer); });
   }
   const std::vector<Head> all = heads(spec_);
   for (const Head& head : all) forward_output(head.layer);
@@ -40,9 +40,19 @@ void TrainProgramBuilder::build() {
     for (size_t head = 0; head < all.size(); ++head) {
       if (all[head].layer == layer) backward_output(layer, head);
     }
-    backward_layer(layer);
+    named(layer, [&] { backward_layer(layer); });
   }
   place_everything();
+}
+
+// Has what oneDNN itself throws, of sizes beyond its code, say where.
+void TrainProgramBuilder::named(int layer, const std::function<void()>& make) const {
+  try {
+    make();
+  } catch (const dnnl::error& error) {
+    fail("layer {} ({}), {} images: oneDNN: {}; use --engine torch", layer, layer_kind(layer_at(layer)), p_.images_,
+         error.what());
+  }
 }
 
 // A layer's output wants one where a parameter before it is trained.

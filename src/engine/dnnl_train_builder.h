@@ -36,6 +36,7 @@ class TrainProgramBuilder {
   };
 
   // --- dnnl_train_builder.cc: all layers but convolutions
+  void named(int layer, const std::function<void()>& make) const;
   void find_wanted_gradients();
   void forward_layer(int layer);
   void forward_shortcut(int layer, const Shortcut& shortcut);

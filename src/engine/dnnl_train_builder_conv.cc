@@ -164,7 +164,7 @@ void TrainProgramBuilder::add_sums(int layer, const Conv& conv, const ConvRecord
       if (dbeta != nullptr) dbeta[c] = static_cast<float>(dy[c]);
     }
     for (const float* written : {dgamma, dbeta}) {
-      if (written != nullptr) model->add_gradient_squares(square_sum_row(written, conv.filters));
+      if (written != nullptr) model->add_gradient_squares(square_sum(written, conv.filters));
     }
     if (model->options().sum_over_ranks) model->options().sum_over_ranks(sums);
     for (size_t c = 0; c < channels; ++c) {
@@ -215,31 +215,25 @@ void TrainProgramBuilder::add_kernel_gradient(int layer, const Conv& conv, const
         float* into_bias = conv.batch_normalize ? nullptr : model->gradient(layer, ParamKind::bias);
         if (into_bias != nullptr) {
           std::copy_n(static_cast<const float*>(bias.get_data_handle()), conv.filters, into_bias);
-          model->add_gradient_squares(square_sum_row(into_bias, conv.filters));
+          model->add_gradient_squares(square_sum(into_bias, conv.filters));
         }
         if (model->options().gradients_ready) model->options().gradients_ready(layer);
       },
       buffers);
 }
 
-// Brings a kernel's gradient from the form that its primitive gives to O,H,W,I, and returns the sum of its squares.
+// Brings a kernel's gradient from the form that its primitive gives to O,H,W,I, and returns the sum of its squares, which
+// are still in the cache.
 std::function<double(float*)> TrainProgramBuilder::gradient_conversion(int layer, const Conv& conv,
                                                                        const dnnl::memory& kernel) {
-  if (const std::optional<KernelForm> form = kernel_form(kernel.get_desc())) {
-    if (form->inside == KernelForm::Inside::outputs) {
-      return [kernel, form = *form](float* into) {
-        return unpack_kernel(static_cast<const float*>(kernel.get_data_handle()), form, into);
-      };
-    }
-  }
-  dnnl::memory plain(ohwi_kernel(conv, input_shape(spec_, static_cast<size_t>(layer)).channels), model_.engine(),
-                     nullptr);
-  return [model = &model_, kernel = dnnl::memory(kernel), plain,
-          reorder = dnnl::reorder(kernel, plain)](float* into) mutable {
+  const int64_t channels = input_shape(spec_, static_cast<size_t>(layer)).channels;
+  dnnl::memory plain(ohwi_kernel(conv, channels), model_.engine(), nullptr);
+  return [model = &model_, kernel = dnnl::memory(kernel), plain, reorder = dnnl::reorder(kernel, plain),
+          count = conv.filters * channels / conv.groups * conv.size * conv.size](float* into) mutable {
     plain.set_data_handle(into);
     reorder.execute(model->stream(), kernel, plain);
     model->stream().wait();
-    return square_sum_row(into, static_cast<int64_t>(plain.get_desc().get_size() / sizeof(float)));
+    return square_sum(into, count);
   };
 }
 

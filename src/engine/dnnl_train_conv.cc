@@ -173,35 +173,27 @@ memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels) {
   return {kernel_dims(conv, in_channels), memory::data_type::f32, strides};
 }
 
-std::optional<KernelForm> kernel_form(const dnnl::memory::desc& form) {
+std::optional<PairedForm> paired_form(const dnnl::memory::desc& form) {
   const dnnl_memory_desc_t& d = form.data;
-  if (d.format_kind != dnnl_blocked || d.ndims != 4 || d.extra.flags != 0 || d.offset0 != 0) return std::nullopt;
-  const bool whole = std::equal(d.dims, d.dims + 4, d.padded_dims) && d.dims[0] % 16 == 0 && d.dims[1] % 16 == 0;
-  if (!whole || d.dims[2] != d.dims[3]) return std::nullopt;
-  if (d.data_type != dnnl_f32 && d.data_type != dnnl_bf16) return std::nullopt;
-  // Inner blocks, from the outermost: rows (none: one), the run, and in bf16 two neighbours along the rows' axis.
-  const dnnl_blocking_desc_t& blocking = d.format_desc.blocking;
-  const int neighbours = d.data_type == dnnl_bf16 ? 2 : 1;
-  const int count = blocking.inner_nblks - (neighbours - 1), run_at = count - 1;
-  if (count != 1 && count != 2) return std::nullopt;
-  const dnnl_dim_t run_axis = blocking.inner_idxs[run_at], row_axis = 1 - run_axis;
-  if (run_axis > 1 || (count == 2 && blocking.inner_idxs[0] != row_axis)) return std::nullopt;
-  if (neighbours == 2 && (blocking.inner_idxs[count] != row_axis || blocking.inner_blks[count] != 2)) {
-    return std::nullopt;
-  }
-  KernelForm found{.type = neighbours == 2 ? NumberType::bf16 : NumberType::f32,
-                   .inside = run_axis == 0 ? KernelForm::Inside::outputs : KernelForm::Inside::inputs,
-                   .outputs = d.dims[0],
-                   .inputs = d.dims[1],
-                   .size = d.dims[2],
-                   .run = blocking.inner_blks[run_at],
-                   .rows = count == 2 ? blocking.inner_blks[0] : 1,
-                   .row_stride = blocking.strides[row_axis] / neighbours,
-                   .run_stride = blocking.strides[run_axis] / neighbours,
-                   .y_stride = blocking.strides[2] / neighbours,
-                   .x_stride = blocking.strides[3] / neighbours};
-  if (found.run % 4 != 0) return std::nullopt;
-  return found;
+  if (d.format_kind != dnnl_blocked || d.data_type != dnnl_bf16 || d.ndims != 4) return std::nullopt;
+  const bool whole = std::equal(d.dims, d.dims + 4, d.padded_dims) && d.offset0 == 0 && d.extra.flags == 0;
+  if (!whole || d.dims[0] % 16 != 0 || d.dims[1] % 16 != 0 || d.dims[2] != d.dims[3]) return std::nullopt;
+  // Inside of a block, from the outermost: pairs of outputs (or one), inputs, the two outputs.
+  const dnnl_blocking_desc_t& b = d.format_desc.blocking;
+  const bool one_pair = b.inner_nblks == 2;
+  const int at = one_pair ? 0 : 1;  // of the inputs
+  if (b.inner_nblks != 2 && b.inner_nblks != 3) return std::nullopt;
+  if ((!one_pair && b.inner_idxs[0] != 0) || b.inner_idxs[at] != 1 || b.inner_blks[at] % 4 != 0) return std::nullopt;
+  if (b.inner_idxs[at + 1] != 0 || b.inner_blks[at + 1] != 2) return std::nullopt;
+  return PairedForm{.outputs = d.dims[0],
+                    .inputs = d.dims[1],
+                    .size = d.dims[2],
+                    .pairs_inside = one_pair ? 1 : b.inner_blks[0],
+                    .inputs_inside = b.inner_blks[at],
+                    .pair_stride = b.strides[0] / 2,
+                    .input_stride = b.strides[1] / 2,
+                    .y_stride = b.strides[2] / 2,
+                    .x_stride = b.strides[3] / 2};
 }
 
 std::string implementation_name(const dnnl::primitive_desc_base& primitive) {

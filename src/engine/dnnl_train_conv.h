@@ -44,8 +44,8 @@ TrainConvSolution solve_train_conv(const dnnl::engine& engine, const TrainConvTa
 // A kernel whose numbers lie O,H,W,I, as LibTorch's channels_last has them.
 dnnl::memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels);
 
-// The same form, where a pass of ours knows it; nothing for groups, for forms with padding and for others.
-std::optional<KernelForm> kernel_form(const dnnl::memory::desc& form);
+// The form as engine/kernel_packing.h has it; nothing where it is another, has padding or groups.
+std::optional<PairedForm> paired_form(const dnnl::memory::desc& form);
 
 bool is_winograd(const dnnl::primitive_desc_base& primitive);
 std::string implementation_name(const dnnl::primitive_desc_base& primitive);  // oneDNN's own

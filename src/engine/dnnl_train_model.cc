@@ -49,7 +49,7 @@ std::shared_ptr<TrainKernel> DnnlTrainModel::kernel(int layer, const dnnl::memor
   made->plain = dnnl::memory(ohwi_kernel(conv, channels), engine_, value(layer, ParamKind::kernel));
   made->packed = dnnl::memory(form, engine_, made->storage.data());
   made->frozen = layer < options_.frozen_layers;
-  made->form = kernel_form(form);
+  made->form = paired_form(form);
   if (!made->form) made->reorder = dnnl::reorder(made->plain, made->packed);
   kernels_.emplace(layer, made);
   return made;
@@ -58,8 +58,8 @@ std::shared_ptr<TrainKernel> DnnlTrainModel::kernel(int layer, const dnnl::memor
 bool DnnlTrainModel::refresh(TrainKernel& kernel) {
   if (kernel.version == version_ || (kernel.frozen && kernel.version >= 0)) return false;
   if (kernel.form) {
-    pack_kernel(static_cast<const float*>(kernel.plain.get_data_handle()), *kernel.form,
-                kernel.packed.get_data_handle());
+    pack_output_pairs(static_cast<const float*>(kernel.plain.get_data_handle()), *kernel.form,
+                      kernel.packed.get_data_handle());
   } else {
     kernel.reorder.execute(stream_, kernel.plain, kernel.packed);
     stream_.wait();

@@ -22,7 +22,7 @@ namespace yolov3 {
 // A kernel in the form that a primitive wants.
 struct TrainKernel {
   dnnl::memory plain, packed;
-  std::optional<KernelForm> form;  // of `packed`, where a pass of ours makes it
+  std::optional<PairedForm> form;  // of `packed`, where a pass of ours makes it
   dnnl::reorder reorder;           // else
   bool frozen = false;             // made once
   int64_t version = -1;            // of the parameters that it was made from

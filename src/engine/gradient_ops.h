@@ -1,6 +1,6 @@
 // Operations over rows of floats that backward passes need, in the vector instructions that base/cpu allows; the
 // counterpart of engine/number_ops.h. Results have the same bits for every instruction set.
-// Threads: any; nothing here starts threads.
+// Threads: any; nothing here starts threads but square_sum, which uses OpenMP's.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ void add_where_row(const int32_t* cells, int32_t cell, const float* in, float* s
 void activation_gradient_row(Activation activation, const float* before, const float* gradient, float* out,
                              int64_t count);
 
-// Sum of the squares, in double.
-double square_sum_row(const float* values, int64_t count);
+// Sum of the squares, in double; the same bits for any number of threads.
+double square_sum(const float* values, int64_t count);
 
 // Which numbers dropout keeps. Number i is dropped when the i-th output of splitmix64(seed), taken as a number of 53
 // bits in [0,1), is below the probability; so it depends on nothing else.

@@ -144,28 +144,34 @@ std::string plan_text(const std::optional<TrainingPlan>& plan) {
   return plan ? write_training_plan(*plan) : kTrainedByTorch;
 }
 
-void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options) {
+void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options,
+                         int64_t pictures) {
   const TrainingOptions engine = engine_options(plan, spec, options);
-  const auto check_size = [&](const std::string& option, int width, int height) {
+  const auto check_size = [&](const std::string& option, const NetworkSpec& sized, int64_t batch) {
+    if (batch == 0) return;
     TrainingMemory memory;
     try {
-      memory = training_memory(with_input_size(spec, width, height), options.batch, engine);
+      memory = training_memory(sized, batch, engine);
     } catch (const Error& error) {
-      fail("{}: {}", option, error.what());
+      fail("{}, a batch of {}: {}", option, batch, error.what());
     }
-    const double maps = static_cast<double>(memory.maps), kernels = static_cast<double>(memory.kernels);
-    const double rest = static_cast<double>(bytes_of_parameters(spec, options));
-    check(
-        maps + kernels + rest <= static_cast<double>(machine_memory()),
-        "{}: a batch of {} takes {} for maps and their gradients, {} for copies of the kernels, {} for parameters and "
-        "what the optimizer keeps of them, and this machine has {}; use a smaller --batch (--nominal-batch keeps the "
-        "updates as they are) or size",
-        option, options.batch, human_bytes(maps), human_bytes(kernels), human_bytes(rest),
-        human_bytes(static_cast<double>(machine_memory())));
+    const auto maps = static_cast<double>(memory.maps), kernels = static_cast<double>(memory.kernels);
+    const auto rest = static_cast<double>(bytes_of_parameters(spec, options));
+    const auto all = static_cast<double>(machine_memory());
+    check(maps + kernels + rest <= all,
+          "{}, a batch of {}: it takes {} for maps and their gradients, {} for copies of the kernels and {} for "
+          "parameters and what the optimizer keeps of them, and this machine has {}; use a smaller --batch "
+          "(--nominal-batch keeps the updates as they are) or size",
+          option, batch, human_bytes(maps), human_bytes(kernels), human_bytes(rest), human_bytes(all));
   };
-  for (const int size : options.multi_scale) check_size(fmt::format("--multi-scale {}", size), size, size);
+  const auto check_batches = [&](const std::string& option, int width, int height) {
+    const NetworkSpec sized = with_input_size(spec, width, height);
+    if (pictures >= options.batch) check_size(option, sized, options.batch);
+    check_size(option, sized, pictures % options.batch);
+  };
+  for (const int size : options.multi_scale) check_batches(fmt::format("--multi-scale {}", size), size, size);
   if (options.multi_scale.empty()) {
-    check_size(fmt::format("--imgsz {}x{}", options.width, options.height), options.width, options.height);
+    check_batches(fmt::format("--imgsz {}x{}", options.width, options.height), options.width, options.height);
   }
 }
 

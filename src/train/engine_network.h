@@ -56,9 +56,10 @@ std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const Netwo
                                         const std::string& resumed = "");
 std::string plan_text(const std::optional<TrainingPlan>& plan);
 
-// That this plan can train the batches of a run. Errors: a layer that oneDNN cannot do at --imgsz or at a size of
-// --multi-scale; a batch that takes more memory than there is.
-void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options);
+// That this plan can train the batches of a run over so many pictures, the last and smaller one of an epoch too. Errors: a
+// layer that oneDNN cannot do at --imgsz or at a size of --multi-scale; a batch that takes more memory than there is.
+void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options,
+                         int64_t pictures);
 
 // Null without a plan.
 std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const std::optional<TrainingPlan>& plan,

@@ -128,6 +128,33 @@ TEST(EngineNetwork, DropoutFollowsTheGenerator) {
   EXPECT_FALSE(torch::equal(run(2), first));
 }
 
+// Four million pictures of 64x64: more than any machine has, worked out without taking any.
+TEST(EngineNetwork, BatchesLargerThanTheMemoryAreRefused) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  TrainOptions options;
+  options.width = options.height = 64;
+  options.batch = 4'000'000;
+  const TrainingPlan plan = rule_training_plan(spec, "f32");
+  const auto message = [&](int64_t pictures) {
+    try {
+      check_training_plan(plan, spec, options, pictures);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(message(20'000'000).find("--imgsz 64x64, a batch of 4000000: it takes "), std::string::npos)
+      << message(20'000'000);
+  EXPECT_NE(message(20'000'000).find("use a smaller --batch"), std::string::npos);
+  EXPECT_EQ(message(10), "") << "no batch is larger than the data set";
+  options.batch = 8;
+  EXPECT_EQ(message(20'000'000), "");
+  options.batch = 256;
+  options.multi_scale = {64, 1 << 14};
+  EXPECT_NE(message(20'000'000).find("--multi-scale 16384, a batch of 256: it takes "), std::string::npos)
+      << message(20'000'000);
+}
+
 TEST(EngineNetwork, PlansFollowOptionsAndCheckpoints) {
   const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
   TrainOptions options;

@@ -182,7 +182,8 @@ Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint)
   TrainOptions for_plan = options;
   if (options.batch == kAutoBatch) for_plan.batch = TrainOptions{}.batch;
   start.plan = choose_plan(for_plan, start.spec, checkpoint ? checkpoint->plan() : "");
-  if (start.plan) check_training_plan(*start.plan, start.spec, for_plan);
+  const auto pictures = static_cast<int64_t>(start.data.train.examples.size());
+  if (start.plan) check_training_plan(*start.plan, start.spec, for_plan, pictures);
   start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
   decide_batch(options, start, program);
   return start;
