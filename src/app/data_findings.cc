@@ -86,7 +86,9 @@ std::string copies_text(const DataFindings& findings, size_t max_listed) {
 
 std::string suspects_text(const DataFindings& findings) {
   if (findings.suspects.empty()) return "";
-  std::string text = "most unlike the others of their class in size and colour (worth a look, no defects):\n";
+  std::string text =
+      "most unlike the others of their class in size and colour, first those that another class fits better, in "
+      "spreads (worth a look, no defects):\n";
   for (const SuspectRef& one : findings.suspects) {
     const Example& example = findings.example(one.picture);
     const Annotation& object = example.objects[one.suspect.object];

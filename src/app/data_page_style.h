@@ -40,7 +40,7 @@ font-variant-numeric:tabular-nums;white-space:nowrap}
 figure{margin:0;overflow:hidden;display:flex;flex-direction:column}
 figure img{width:100%;height:15rem;object-fit:contain;background:var(--track);display:block}
 .none{height:15rem;display:grid;place-items:center;color:var(--soft);background:var(--track)}
-figcaption{padding:.6rem .8rem .75rem;font-size:.85rem;display:flex;flex-direction:column;gap:.15rem}
+figcaption{overflow-wrap:anywhere;padding:.6rem .8rem .75rem;font-size:.85rem;display:flex;flex-direction:column;gap:.15rem}
 figcaption span{color:var(--soft)}figcaption b{font-weight:600}figcaption span b{color:var(--ink)}
 code{font:.8rem/1.45 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;color:var(--soft)}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem;color:var(--bad)}

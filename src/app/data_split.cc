@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "data/data_kind.h"
+#include "data/figures.h"
 #include "data/look.h"
 #include "data/similar.h"
 #include "data/stats.h"
@@ -67,7 +68,8 @@ struct SplitCommand {
 std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& c) {
   const std::vector<std::vector<size_t>> groups =
       c.keep_copies ? copies_in(all, c.data.threads) : std::vector<std::vector<size_t>>();
-  if (!groups.empty()) log_info("{} groups of alike pictures stay together", groups.size());
+  if (!groups.empty())
+    log_info("alike pictures stay together: {}", counted(static_cast<int64_t>(groups.size()), "group"));
   const std::vector<double> shares = {1 - c.val - c.test, c.val, c.test};
   const std::vector<size_t> split_of = stratify(all.examples, all.names.size(), groups, shares, c.data.seed);
   static const char* const kNames[] = {"train", "val", "test"};

@@ -296,7 +296,7 @@ TEST_F(DataProgram, SplitSaysWhichPicturesStoodInTwoSplits) {
 
 TEST_F(DataProgram, ThePageShowsEveryKindOfDefectAndEscapesNames) {
   const std::string yaml = yolo_set();
-  write("set/data.yaml", "train: images/train\nval: images/val\nnames: [\"<b>&cat\", dog]\n");
+  write("set/data.yaml", "train: images/train\nval: images/val\nnames: [\"<b>&cat\", dog, never]\n");
   std::string many;
   for (int i = 0; i < 60; ++i) many += "0 0.5 0.5 0 0.25\n";
   write("set/labels/train/p0.txt", many + "0 0.5 0.5 0.25 0.25\n");
@@ -311,6 +311,8 @@ TEST_F(DataProgram, ThePageShowsEveryKindOfDefectAndEscapesNames) {
   EXPECT_TRUE(contains(page, "&lt;b&gt;&amp;cat"));
   EXPECT_EQ(page.find("<b>&cat"), std::string::npos);
   EXPECT_TRUE(contains(page, "prefers-color-scheme:dark"));
+  EXPECT_TRUE(contains(page, "<td>–</tr>")) << "no object, no median size";
+  EXPECT_TRUE(contains(page, "figcaption{overflow-wrap:anywhere")) << "or paths in captions are cut off";
   for (const char* reference : {"http", "<link", "<script", "url("}) {
     EXPECT_EQ(page.find(reference), std::string::npos) << reference << ": the page needs no other";
   }
