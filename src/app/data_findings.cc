@@ -195,7 +195,8 @@ DataFindings find_in_data(const std::string& data, std::vector<LoadedSplit> spli
   for (const LoadedSplit& one : findings.splits) {
     findings.stats.push_back(dataset_stats(one.dataset, options.net_width, options.net_height));
   }
-  if (options.looks) look_for_more(findings, options);
+  findings.looked = options.looks;
+  if (findings.looked) look_for_more(findings, options);
   return findings;
 }
 
@@ -219,8 +220,8 @@ std::string findings_json(const DataFindings& findings) {
   for (size_t s = 0; s < findings.splits.size(); ++s) {
     json.push_back(split_json(findings.splits[s], findings.stats[s]));
     json.back()["imgsz"] = {findings.net_width, findings.net_height};
-    json.back()["copies"] = Json::array();
-    json.back()["suspects"] = Json::array();
+    json.back()["copies"] = findings.looked ? Json::array() : Json();
+    json.back()["suspects"] = findings.looked ? Json::array() : Json();
   }
   for (const Copies& copies : findings.copies) {
     const Json entry = copies_json(findings, copies);

@@ -115,8 +115,8 @@ class Page {
   std::string heading() const {
     std::string tiles = tile(grouped(pictures_), "pictures") + tile(grouped(objects_), "objects") +
                         tile(grouped(static_cast<int64_t>(classes_)), "classes") +
-                        tile(grouped(defects_), "defects", defects_ > 0) +
-                        tile(grouped(f_.leaks()), "copies across splits", f_.leaks() > 0);
+                        tile(grouped(defects_), "defects", defects_ > 0);
+    if (f_.looked) tiles += tile(grouped(f_.leaks()), "copies across splits", f_.leaks() > 0);
     if (boxes_ > 0) {
       tiles += tile(escaped(percent_text(share(small_, boxes_))), fmt::format("of boxes under 8 px at {}", net()),
                     share(small_, boxes_) > kManySmall);

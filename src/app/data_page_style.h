@@ -47,6 +47,7 @@ pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem;color:
 details{margin-top:1rem}summary{cursor:pointer;font-weight:500}details table{font-size:.85rem;margin-top:.5rem}
 .key{display:inline-block;width:1.1rem;height:.8rem;vertical-align:-1px;margin:0 .3rem 0 .2rem}
 .mark{border:2px solid #ff463c}.other{border:2px dashed #e0bd00;margin-left:1rem}
+@media(max-width:32rem){th,td{padding-right:.5rem}th small{min-width:8rem}}
 @media print{.tall{max-height:none}details{display:none}}
 )";
 

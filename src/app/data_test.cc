@@ -160,6 +160,10 @@ TEST_F(DataProgram, StatsAndPreview) {
   const json found = json::parse(stats.out);
   EXPECT_EQ(found[0]["boxes_under_px"]["8"], 24) << "a quarter of 32 px, less the letterbox";
   EXPECT_EQ(found[0]["objects"], 24);
+  EXPECT_TRUE(found[0]["copies"].is_null()) << "nobody looked, so that none is known";
+  const Ran unseen = run({"data", "check", "--data", yaml, "--verify-images", "false", "--html", path("unseen.html")});
+  EXPECT_EQ(unseen.code, 3) << unseen.err;
+  EXPECT_EQ(read_file(path("unseen.html")).find("copies across splits"), std::string::npos);
   const Ran preview = run({"data", "preview", "--data", yaml, "--batches", "2", "--imgsz", "96", "--out", path("pv")});
   EXPECT_EQ(preview.code, 0) << preview.err;
   EXPECT_EQ(list_files(path("pv")).size(), 2u);
