@@ -205,9 +205,11 @@ std::string findings_text(const DataFindings& findings, size_t max_listed) {
   for (size_t s = 0; s < findings.splits.size(); ++s) {
     const LoadedSplit& one = findings.splits[s];
     text += one.split + ": ";
-    text += one.error.empty() ? describe(findings.stats[s], findings.net_width, findings.net_height) : one.error;
+    const bool listed = !one.report.defects.empty();  // and then not as a part of the error too
+    text += one.error.empty() ? describe(findings.stats[s], findings.net_width, findings.net_height)
+                              : one.error.substr(0, listed ? one.error.find('\n') : std::string::npos);
     if (!text.ends_with('\n')) text += "\n";
-    if (!one.report.defects.empty()) text += describe(one.report, max_listed);
+    if (listed) text += describe(one.report, max_listed);
     if (one.report.defects.size() > max_listed) text += "  --json FILE lists them all\n";
     for (const auto& [what, count] : one.report.unheld) text += fmt::format("  not read: {} ({})\n", what, count);
   }

@@ -197,6 +197,12 @@ TEST_F(DataProgram, CheckReportsASplitThatCannotBeRead) {
     }
   }
   EXPECT_EQ(run({"data", "check", "--data", path("data.yaml"), "--split", "test"}).code, 1) << "no such split";
+  write_file(path("val.txt"), "gone.jpg 1,2,30,40,0\n");
+  const std::string out = run({"data", "check", "--data", path("data.yaml")}).out;
+  EXPECT_TRUE(contains(out, "no usable picture in split \"val\""));
+  const size_t first = out.find("val.txt:1: missing image");
+  EXPECT_NE(first, std::string::npos) << out;
+  EXPECT_EQ(out.find("val.txt:1: missing image", first + 1), std::string::npos) << "told twice: " << out;
 }
 
 TEST_F(DataProgram, CheckCountsDataWithoutSplitsOnce) {
