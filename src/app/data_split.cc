@@ -65,6 +65,20 @@ struct SplitCommand {
   bool keep_copies = true;
 };
 
+[[noreturn]] void fail_without(const char* split, double share, size_t pictures,
+                               const std::vector<std::vector<size_t>>& groups) {
+  size_t largest = 1;
+  for (const std::vector<size_t>& group : groups) largest = std::max(largest, group.size());
+  const std::string reason =
+      groups.empty() ? fmt::format("{:g} of {} is less than one; give it a larger share", share,
+                                   counted(static_cast<int64_t>(pictures), "picture"))
+                     : fmt::format(
+                           "there are {} pictures, {} of them alike or nearly so (as frames of one camera are) "
+                           "and kept together; --keep-copies false deals them out one by one",
+                           pictures, largest);
+  throw Error(fmt::format("no picture is left for {}: {}", split, reason), Error::Kind::bad_data);
+}
+
 std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& c) {
   const std::vector<std::vector<size_t>> groups =
       c.keep_copies ? copies_in(all, c.data.threads) : std::vector<std::vector<size_t>>();
@@ -80,15 +94,8 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
     split.category_ids = all.category_ids;
     split.examples.push_back(all.examples[i]);
   }
-  size_t largest = 1;
-  for (const std::vector<size_t>& group : groups) largest = std::max(largest, group.size());
   for (size_t s = 0; s < shares.size(); ++s) {
-    if (shares[s] <= 0 || splits.contains(kNames[s])) continue;
-    throw Error(
-        fmt::format("no picture is left for {}: there are {} pictures, {} of them alike or nearly so (as frames "
-                    "of one camera are) and kept together; --keep-copies false deals them out one by one",
-                    kNames[s], all.examples.size(), largest),
-        Error::Kind::bad_data);
+    if (shares[s] > 0 && !splits.contains(kNames[s])) fail_without(kNames[s], shares[s], all.examples.size(), groups);
   }
   return splits;
 }

@@ -289,6 +289,9 @@ TEST_F(DataProgram, SplitOfFramesOfOneCameraIsAnErrorThatSaysWhy) {
   Words loose = words;
   loose.insert(loose.end(), {"--keep-copies", "false"});
   EXPECT_EQ(run(loose).code, 0);
+  loose.insert(loose.end(), {"--val", "0.01"});
+  loose[7] = path("none");
+  EXPECT_TRUE(contains(run(loose).err, "no picture is left for val: 0.01 of 6 pictures is less than one"));
   EXPECT_FALSE(list_files(path("out/images/val")).empty());
 }
 
