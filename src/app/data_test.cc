@@ -161,8 +161,7 @@ TEST_F(DataProgram, StatsAndPreview) {
   EXPECT_EQ(found[0]["boxes_under_px"]["8"], 24) << "a quarter of 32 px, less the letterbox";
   EXPECT_EQ(found[0]["objects"], 24);
   EXPECT_TRUE(found[0]["copies"].is_null()) << "nobody looked, so that none is known";
-  const Ran unseen = run({"data", "check", "--data", yaml, "--verify-images", "false", "--html", path("unseen.html")});
-  EXPECT_EQ(unseen.code, 3) << unseen.err;
+  EXPECT_EQ(run({"data", "check", "--data", yaml, "--verify-images", "false", "--html", path("unseen.html")}).code, 3);
   EXPECT_EQ(read_file(path("unseen.html")).find("copies across splits"), std::string::npos);
   const Ran preview = run({"data", "preview", "--data", yaml, "--batches", "2", "--imgsz", "96", "--out", path("pv")});
   EXPECT_EQ(preview.code, 0) << preview.err;
@@ -267,6 +266,14 @@ TEST_F(DataProgram, ThePlaceIsCheckedBeforeTheDataIsRead) {
     EXPECT_TRUE(contains(inside.err, "never touched"));
   }
   EXPECT_EQ(run({"data", "synth", "--count", "1", "--out", path("full")}).code, 1);
+}
+
+TEST_F(DataProgram, AReportIsNotWrittenOverTheDataSet) {
+  const std::string yaml = yolo_set(), before = read_file(yaml);
+  EXPECT_EQ(run({"data", "check", "--data", yaml, "--json", path("set/../set/data.yaml")}).code, 2);
+  EXPECT_EQ(run({"data", "stats", "--data", yaml, "--json", yaml}).code, 2);
+  EXPECT_EQ(run({"data", "check", "--data", yaml, "--json", path("r"), "--html", path("r")}).code, 2);
+  EXPECT_EQ(read_file(yaml), before);
 }
 
 TEST_F(DataProgram, ConvertBesideTheYamlIsAllowed) {
