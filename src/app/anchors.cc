@@ -144,7 +144,7 @@ Advice advise(const Judged& present, const Judged& fresh) {
         "learns the rest",
         100 * present.fit.recall_50);
   } else {
-    advice.reason += ", too little for a change";
+    advice.reason += iou <= 0 && recall <= 0 ? ": they are no better" : ", too little for a change";
   }
   return advice;
 }

@@ -1,6 +1,7 @@
 // yolov3 data check, yolov3 data stats
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <limits>
 
 #include "app/data_findings.h"
@@ -12,13 +13,15 @@
 #include "data/data_kind.h"
 #include "data/write.h"
 
+namespace fs = std::filesystem;
+
 namespace yolov3 {
 namespace {
 
 constexpr size_t kListedDefects = 20;
 
 // A mended copy in the data set's own format.
-void write_repaired(DataOptions data, const std::string& split, const std::filesystem::path& out, int threads) {
+void write_repaired(DataOptions data, const std::string& split, const fs::path& out, int threads) {
   data.bad_data = BadDataPolicy::repair;
   data.max_left_out = 1;  // what can be kept is kept
   std::vector<LoadedSplit> loaded = load_splits(data, split);
@@ -36,7 +39,7 @@ struct CheckCommand {
   DataOptions data;
   FindOptions find;
   std::string bad_data = "skip", split = "all", json, html;
-  std::filesystem::path repair;
+  fs::path repair;
   ImageSize imgsz{416, 416};
 };
 
@@ -55,6 +58,17 @@ void add_options(Options& options, CheckCommand& c) {
       .placeholder("DIR");
 }
 
+// Nothing is written over what it is about.
+void check_report(const char* option, const std::string& file, const DataOptions& data) {
+  std::error_code none;
+  if (!file.empty() && (fs::equivalent(file, data.data, none) || fs::equivalent(file, data.names, none))) {
+    throw Error(
+        fmt::format("{} {}: belongs to the data set, which is never touched; choose another file", option, file),
+        Error::Kind::usage);
+  }
+  check_writable(file);
+}
+
 // False when only help was wanted.
 bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& arguments) {
   if (!options.parse(arguments)) {
@@ -64,8 +78,9 @@ bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& ar
   options.require("data", "the data set, e.g. --data data.yaml");
   if (c.html == "-") throw Error("--html -: expected a file", Error::Kind::usage);
   if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
-  check_writable(c.json);
-  check_writable(c.html);
+  check_report("--json", c.json, c.data);
+  check_report("--html", c.html, c.data);
+  if (!c.json.empty() && c.json == c.html) throw Error("--json and --html: expected two files", Error::Kind::usage);
   if (!c.repair.empty()) check_out_folder(c.repair, "--repair", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.max_left_out = 1;  // the worst data sets are those to look at

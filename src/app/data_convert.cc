@@ -8,6 +8,7 @@
 #include "app/program.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "data/figures.h"
 #include "data/synthetic.h"
 #include "data/write.h"
 
@@ -29,7 +30,7 @@ void report(const std::vector<LoadedSplit>& loaded, const std::map<std::string, 
   if (!text.empty()) {
     log_line(fit_for_terminal(text) + fmt::format("all of it: {}", (out / "not-converted.txt").string()));
   }
-  log_info("{} pictures, {} objects", pictures, objects);
+  log_info("{}, {}", counted(pictures, "picture"), counted(objects, "object"));
 }
 
 }  // namespace

@@ -86,7 +86,9 @@ std::string copies_text(const DataFindings& findings, size_t max_listed) {
 
 std::string suspects_text(const DataFindings& findings) {
   if (findings.suspects.empty()) return "";
-  std::string text = "most unlike the others of their class in size and colour (worth a look, no defects):\n";
+  std::string text =
+      "most unlike the others of their class in size and colour, first those that another class fits better, in "
+      "spreads (worth a look, no defects):\n";
   for (const SuspectRef& one : findings.suspects) {
     const Example& example = findings.example(one.picture);
     const Annotation& object = example.objects[one.suspect.object];
@@ -193,7 +195,8 @@ DataFindings find_in_data(const std::string& data, std::vector<LoadedSplit> spli
   for (const LoadedSplit& one : findings.splits) {
     findings.stats.push_back(dataset_stats(one.dataset, options.net_width, options.net_height));
   }
-  if (options.looks) look_for_more(findings, options);
+  findings.looked = options.looks;
+  if (findings.looked) look_for_more(findings, options);
   return findings;
 }
 
@@ -202,9 +205,11 @@ std::string findings_text(const DataFindings& findings, size_t max_listed) {
   for (size_t s = 0; s < findings.splits.size(); ++s) {
     const LoadedSplit& one = findings.splits[s];
     text += one.split + ": ";
-    text += one.error.empty() ? describe(findings.stats[s], findings.net_width, findings.net_height) : one.error;
+    const bool listed = !one.report.defects.empty();  // and then not as a part of the error too
+    text += one.error.empty() ? describe(findings.stats[s], findings.net_width, findings.net_height)
+                              : one.error.substr(0, listed ? one.error.find('\n') : std::string::npos);
     if (!text.ends_with('\n')) text += "\n";
-    if (!one.report.defects.empty()) text += describe(one.report, max_listed);
+    if (listed) text += describe(one.report, max_listed);
     if (one.report.defects.size() > max_listed) text += "  --json FILE lists them all\n";
     for (const auto& [what, count] : one.report.unheld) text += fmt::format("  not read: {} ({})\n", what, count);
   }
@@ -217,8 +222,8 @@ std::string findings_json(const DataFindings& findings) {
   for (size_t s = 0; s < findings.splits.size(); ++s) {
     json.push_back(split_json(findings.splits[s], findings.stats[s]));
     json.back()["imgsz"] = {findings.net_width, findings.net_height};
-    json.back()["copies"] = Json::array();
-    json.back()["suspects"] = Json::array();
+    json.back()["copies"] = findings.looked ? Json::array() : Json();
+    json.back()["suspects"] = findings.looked ? Json::array() : Json();
   }
   for (const Copies& copies : findings.copies) {
     const Json entry = copies_json(findings, copies);

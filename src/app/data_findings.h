@@ -33,6 +33,7 @@ struct DataFindings {
   int net_width = 416, net_height = 416;
   std::vector<LoadedSplit> splits;
   std::vector<DatasetStats> stats;  // a split
+  bool looked = false;              // at the pictures; without, copies and suspects are not known
   std::vector<Copies> copies;       // leaks first
   std::vector<SuspectRef> suspects;
 

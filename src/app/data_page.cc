@@ -9,6 +9,7 @@
 #include "app/data_page_pictures.h"
 #include "app/data_page_style.h"
 #include "base/text.h"
+#include "data/figures.h"
 
 namespace yolov3 {
 namespace {
@@ -114,11 +115,11 @@ class Page {
   std::string heading() const {
     std::string tiles = tile(grouped(pictures_), "pictures") + tile(grouped(objects_), "objects") +
                         tile(grouped(static_cast<int64_t>(classes_)), "classes") +
-                        tile(grouped(defects_), "defects", defects_ > 0) +
-                        tile(grouped(f_.leaks()), "copies across splits", f_.leaks() > 0);
+                        tile(grouped(defects_), "defects", defects_ > 0);
+    if (f_.looked) tiles += tile(grouped(f_.leaks()), "copies across splits", f_.leaks() > 0);
     if (boxes_ > 0) {
-      tiles += tile(fmt::format("{:.0f}%", 100 * share(small_, boxes_)),
-                    fmt::format("of boxes under 8 px at {}", net()), share(small_, boxes_) > kManySmall);
+      tiles += tile(escaped(percent_text(share(small_, boxes_))), fmt::format("of boxes under 8 px at {}", net()),
+                    share(small_, boxes_) > kManySmall);
     }
     return fmt::format(
         "<header><p class=kind>data check</p><h1>{}</h1>\n<p class=\"verdict {}\">{}</p></header>\n"
@@ -206,7 +207,7 @@ class Page {
         rows += fmt::format("<td{}>{}<td class=graph>{}", one.objects == 0 ? " class=zero" : "", grouped(one.objects),
                             bar(share(one.objects, f_.stats[s].objects), s));
       }
-      rows += fmt::format("<td>{:.0f}</tr>\n", median);
+      rows += median > 0 ? fmt::format("<td>{:.0f}</tr>\n", median) : "<td>–</tr>\n";
     }
     return section(
         "classes", "Classes",
@@ -232,7 +233,7 @@ class Page {
       rows += i + 1 < kBins ? fmt::format("<tr><th>{} to {} px", from, DatasetStats::kLimitsPx[i])
                             : fmt::format("<tr><th>{} px and more", from);
       for (size_t s = 0; s < f_.stats.size(); ++s) {
-        rows += fmt::format("<td>{:.0f}%<td class=graph>{}", 100 * part(s, i), bar(part(s, i) / most, s));
+        rows += fmt::format("<td>{}<td class=graph>{}", escaped(percent_text(part(s, i))), bar(part(s, i) / most, s));
       }
       rows += "</tr>\n";
     }
@@ -355,8 +356,8 @@ class Page {
     for (size_t rank = 0; rank < f_.suspects.size(); ++rank) cards += suspect_card(rank, f_.suspects[rank]);
     return section(
         "suspects", "Unlike the others of their class",
-        "By size and colour, most unlike first. Worth a look; that something is rare does not make it wrong. "
-        "A spread is the usual deviation within the class.",
+        "By size and colour, most unlike first, the more so where another class fits better. Worth a look; that "
+        "something is rare does not make it wrong. A spread is the usual deviation within the class.",
         "<div class=cards>\n" + cards + "</div>\n");
   }
 

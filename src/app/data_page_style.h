@@ -40,13 +40,14 @@ font-variant-numeric:tabular-nums;white-space:nowrap}
 figure{margin:0;overflow:hidden;display:flex;flex-direction:column}
 figure img{width:100%;height:15rem;object-fit:contain;background:var(--track);display:block}
 .none{height:15rem;display:grid;place-items:center;color:var(--soft);background:var(--track)}
-figcaption{padding:.6rem .8rem .75rem;font-size:.85rem;display:flex;flex-direction:column;gap:.15rem}
+figcaption{overflow-wrap:anywhere;padding:.6rem .8rem .75rem;font-size:.85rem;display:flex;flex-direction:column;gap:.15rem}
 figcaption span{color:var(--soft)}figcaption b{font-weight:600}figcaption span b{color:var(--ink)}
 code{font:.8rem/1.45 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;color:var(--soft)}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem;color:var(--bad)}
 details{margin-top:1rem}summary{cursor:pointer;font-weight:500}details table{font-size:.85rem;margin-top:.5rem}
 .key{display:inline-block;width:1.1rem;height:.8rem;vertical-align:-1px;margin:0 .3rem 0 .2rem}
 .mark{border:2px solid #ff463c}.other{border:2px dashed #e0bd00;margin-left:1rem}
+@media(max-width:32rem){th,td{padding-right:.5rem}th small{min-width:8rem}}
 @media print{.tall{max-height:none}details{display:none}}
 )";
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "data/data_kind.h"
+#include "data/figures.h"
 #include "data/look.h"
 #include "data/similar.h"
 #include "data/stats.h"
@@ -64,10 +65,25 @@ struct SplitCommand {
   bool keep_copies = true;
 };
 
+[[noreturn]] void fail_without(const char* split, double share, size_t pictures,
+                               const std::vector<std::vector<size_t>>& groups) {
+  size_t largest = 1;
+  for (const std::vector<size_t>& group : groups) largest = std::max(largest, group.size());
+  const std::string reason =
+      groups.empty() ? fmt::format("{:g} of {} is less than one; give it a larger share", share,
+                                   counted(static_cast<int64_t>(pictures), "picture"))
+                     : fmt::format(
+                           "there are {} pictures, {} of them alike or nearly so (as frames of one camera are) "
+                           "and kept together; --keep-copies false deals them out one by one",
+                           pictures, largest);
+  throw Error(fmt::format("no picture is left for {}: {}", split, reason), Error::Kind::bad_data);
+}
+
 std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& c) {
   const std::vector<std::vector<size_t>> groups =
       c.keep_copies ? copies_in(all, c.data.threads) : std::vector<std::vector<size_t>>();
-  if (!groups.empty()) log_info("{} groups of alike pictures stay together", groups.size());
+  if (!groups.empty())
+    log_info("alike pictures stay together: {}", counted(static_cast<int64_t>(groups.size()), "group"));
   const std::vector<double> shares = {1 - c.val - c.test, c.val, c.test};
   const std::vector<size_t> split_of = stratify(all.examples, all.names.size(), groups, shares, c.data.seed);
   static const char* const kNames[] = {"train", "val", "test"};
@@ -78,15 +94,8 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
     split.category_ids = all.category_ids;
     split.examples.push_back(all.examples[i]);
   }
-  size_t largest = 1;
-  for (const std::vector<size_t>& group : groups) largest = std::max(largest, group.size());
   for (size_t s = 0; s < shares.size(); ++s) {
-    if (shares[s] <= 0 || splits.contains(kNames[s])) continue;
-    throw Error(
-        fmt::format("no picture is left for {}: there are {} pictures, {} of them alike or nearly so (as frames "
-                    "of one camera are) and kept together; --keep-copies false deals them out one by one",
-                    kNames[s], all.examples.size(), largest),
-        Error::Kind::bad_data);
+    if (shares[s] > 0 && !splits.contains(kNames[s])) fail_without(kNames[s], shares[s], all.examples.size(), groups);
   }
   return splits;
 }

@@ -160,6 +160,9 @@ TEST_F(DataProgram, StatsAndPreview) {
   const json found = json::parse(stats.out);
   EXPECT_EQ(found[0]["boxes_under_px"]["8"], 24) << "a quarter of 32 px, less the letterbox";
   EXPECT_EQ(found[0]["objects"], 24);
+  EXPECT_TRUE(found[0]["copies"].is_null()) << "nobody looked, so that none is known";
+  EXPECT_EQ(run({"data", "check", "--data", yaml, "--verify-images", "false", "--html", path("unseen.html")}).code, 3);
+  EXPECT_EQ(read_file(path("unseen.html")).find("copies across splits"), std::string::npos);
   const Ran preview = run({"data", "preview", "--data", yaml, "--batches", "2", "--imgsz", "96", "--out", path("pv")});
   EXPECT_EQ(preview.code, 0) << preview.err;
   EXPECT_EQ(list_files(path("pv")).size(), 2u);
@@ -193,6 +196,12 @@ TEST_F(DataProgram, CheckReportsASplitThatCannotBeRead) {
     }
   }
   EXPECT_EQ(run({"data", "check", "--data", path("data.yaml"), "--split", "test"}).code, 1) << "no such split";
+  write_file(path("val.txt"), "gone.jpg 1,2,30,40,0\n");
+  const std::string out = run({"data", "check", "--data", path("data.yaml")}).out;
+  EXPECT_TRUE(contains(out, "no usable picture in split \"val\""));
+  const size_t first = out.find("val.txt:1: missing image");
+  EXPECT_NE(first, std::string::npos) << out;
+  EXPECT_EQ(out.find("val.txt:1: missing image", first + 1), std::string::npos) << "told twice: " << out;
 }
 
 TEST_F(DataProgram, CheckCountsDataWithoutSplitsOnce) {
@@ -259,6 +268,14 @@ TEST_F(DataProgram, ThePlaceIsCheckedBeforeTheDataIsRead) {
   EXPECT_EQ(run({"data", "synth", "--count", "1", "--out", path("full")}).code, 1);
 }
 
+TEST_F(DataProgram, AReportIsNotWrittenOverTheDataSet) {
+  const std::string yaml = yolo_set(), before = read_file(yaml);
+  EXPECT_EQ(run({"data", "check", "--data", yaml, "--json", path("set/../set/data.yaml")}).code, 2);
+  EXPECT_EQ(run({"data", "stats", "--data", yaml, "--json", yaml}).code, 2);
+  EXPECT_EQ(run({"data", "check", "--data", yaml, "--json", path("r"), "--html", path("r")}).code, 2);
+  EXPECT_EQ(read_file(yaml), before);
+}
+
 TEST_F(DataProgram, ConvertBesideTheYamlIsAllowed) {
   const std::string yaml = yolo_set();
   EXPECT_EQ(run({"data", "convert", "--data", yaml, "--to", "coco", "--out", path("set/coco")}).code, 0);
@@ -279,6 +296,9 @@ TEST_F(DataProgram, SplitOfFramesOfOneCameraIsAnErrorThatSaysWhy) {
   Words loose = words;
   loose.insert(loose.end(), {"--keep-copies", "false"});
   EXPECT_EQ(run(loose).code, 0);
+  loose.insert(loose.end(), {"--val", "0.01"});
+  loose[7] = path("none");
+  EXPECT_TRUE(contains(run(loose).err, "no picture is left for val: 0.01 of 6 pictures is less than one"));
   EXPECT_FALSE(list_files(path("out/images/val")).empty());
 }
 
@@ -296,7 +316,7 @@ TEST_F(DataProgram, SplitSaysWhichPicturesStoodInTwoSplits) {
 
 TEST_F(DataProgram, ThePageShowsEveryKindOfDefectAndEscapesNames) {
   const std::string yaml = yolo_set();
-  write("set/data.yaml", "train: images/train\nval: images/val\nnames: [\"<b>&cat\", dog]\n");
+  write("set/data.yaml", "train: images/train\nval: images/val\nnames: [\"<b>&cat\", dog, never]\n");
   std::string many;
   for (int i = 0; i < 60; ++i) many += "0 0.5 0.5 0 0.25\n";
   write("set/labels/train/p0.txt", many + "0 0.5 0.5 0.25 0.25\n");
@@ -311,6 +331,8 @@ TEST_F(DataProgram, ThePageShowsEveryKindOfDefectAndEscapesNames) {
   EXPECT_TRUE(contains(page, "&lt;b&gt;&amp;cat"));
   EXPECT_EQ(page.find("<b>&cat"), std::string::npos);
   EXPECT_TRUE(contains(page, "prefers-color-scheme:dark"));
+  EXPECT_TRUE(contains(page, "<td>–</tr>")) << "no object, no median size";
+  EXPECT_TRUE(contains(page, "figcaption{overflow-wrap:anywhere")) << "or paths in captions are cut off";
   for (const char* reference : {"http", "<link", "<script", "url("}) {
     EXPECT_EQ(page.find(reference), std::string::npos) << reference << ": the page needs no other";
   }

@@ -58,7 +58,8 @@ void add_options(Options& options, ExplainCommand& c) {
 }
 
 // By number, or by a path that the example's ends with in whole parts: "a.jpg", "images/a.jpg".
-const Example& find_example(const Dataset& dataset, const std::string& wanted, const std::string& data) {
+const Example& find_example(const Dataset& dataset, const std::string& wanted, const std::string& data,
+                            const std::string& split) {
   const auto fits = [&](const Example& example) {
     const std::string path = example.image.string();
     return path == wanted || path.ends_with("/" + wanted);
@@ -74,8 +75,8 @@ const Example& find_example(const Dataset& dataset, const std::string& wanted, c
   const auto size = static_cast<int64_t>(dataset.examples.size());
   if (number && *number >= 0 && *number < size) return dataset.examples[static_cast<size_t>(*number)];
   throw Error(
-      fmt::format("--image {}: {} has no such picture in this split; expected a file name, or a number from 0 to {}",
-                  wanted, data, size - 1),
+      fmt::format("--image {}: {} has no such picture in --split {}; expected a file name, or a number from 0 to {}",
+                  wanted, data, split, size - 1),
       Error::Kind::usage);
 }
 
@@ -101,7 +102,7 @@ Answers ask_network(const ExplainCommand& c, const NetworkSpec& spec, Model mode
 
 // As training meets the picture, without augmentation.
 ExplainedPicture explain(const ExplainCommand& c, const Dataset& dataset, ChosenNetwork network) {
-  const Example& example = find_example(dataset, c.image, c.data.data);
+  const Example& example = find_example(dataset, c.image, c.data.data, c.split);
   const auto width = static_cast<int>(network.spec.input.width), height = static_cast<int>(network.spec.input.height);
   LoaderOptions options;
   options.letterbox = c.letterbox;

@@ -141,7 +141,10 @@ TEST_F(Explain, AsksTheNetwork) {
 TEST_F(Explain, WrongQuestionsAreUsageErrors) {
   EXPECT_EQ(run(words("explain", {"--image", "c.png"})).code, 2);
   EXPECT_EQ(run(words("explain", {"--image", "2"})).code, 2);
-  EXPECT_NE(run(words("explain", {"--image", "2"})).err.find("from 0 to 1"), std::string::npos);
+  EXPECT_NE(run(words("explain", {"--image", "2"}))
+                .err.find("in --split train; expected a file name, or a number from 0 "
+                          "to 1"),
+            std::string::npos);
   EXPECT_EQ(run(words("explain", {"--engine", "reference"})).code, 2);
   EXPECT_EQ(run({"explain"}).code, 2);
 }
@@ -161,6 +164,19 @@ TEST_F(Explain, AnchorsAreComparedAndWritten) {
   EXPECT_EQ(json["recommendation"], "keep");
   EXPECT_NE(read_file(path("a.yaml")).find("  - [10,13]  # stride 16\n  - [373,326]  # stride 32\n"),
             std::string::npos);
+}
+
+// Fewer anchors than the network's fit worse: that is no change "too little to matter".
+TEST_F(Explain, AnchorsThatFitWorseAreCalledThat) {
+  save_image(path("s.png"), Image(416, 416, 90));
+  write_file(path("s.txt"),
+             "s.png 0,0,10,14,0 0,0,23,27,0 0,0,37,58,0 0,0,81,82,0 0,0,135,169,0 0,0,344,319,0 0,0,300,8,0\n");
+  write_file(path("s.names"), "cat\n");
+  const Ran ran = run(
+      {"anchors", "--data", path("s.txt"), "--names", path("s.names"), "--model", "yolov3-tiny", "--clusters", "2"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_NE(ran.out.find("keep: "), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("points: they are no better"), std::string::npos) << ran.out;
 }
 
 // The cat of a.png loses its anchor to the dog and has no other; with free anchors the dog is content with its second.

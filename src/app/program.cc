@@ -158,7 +158,7 @@ void check_writable(const std::string& file) {
   std::error_code ignored;
   check(!std::filesystem::is_directory(file, ignored), "{}: expected a file to write, found a folder", file);
   if (is_special(file)) {
-    check(::access(file.c_str(), W_OK) == 0, "{}: cannot write: {}", file, std::strerror(errno));
+    if (::access(file.c_str(), W_OK) != 0) fail("{}: cannot write: {}", file, std::strerror(errno));
   } else {
     const AtomicFile probe(file);  // gone again at once; what stood there is untouched
   }

@@ -194,8 +194,8 @@ void check_limits(const DefectReport& report, const std::string& data, double ma
   };
   if (!too_many(pictures, report.images_seen) && !too_many(boxes, report.boxes_seen)) return;
   throw Error(fmt::format("{}: {} of {} pictures and {} of {} boxes would be left out, expected at most {:.0f}% of "
-                          "each:\n{}mend the files, or try --bad-data repair, which clips and turns boxes instead of "
-                          "leaving them out; yolov3 data check --repair DIR writes a copy of what can be kept",
+                          "each:\n{}mend the files; --bad-data repair clips and turns boxes instead of leaving them "
+                          "out, and yolov3 data check --repair DIR writes a copy of what can be kept",
                           data, pictures, report.images_seen, boxes, report.boxes_seen, 100 * max_left_out,
                           describe(report, 10)),
               Error::Kind::bad_data);

@@ -72,7 +72,8 @@ class Events : public nlohmann::json_sax<Json> {
   }
   bool string(string_t& text) override {
     // Exporters that put everything into quotation marks: "12" is 12 where a number is wanted.
-    if (in_entry() && depth_ == kEntryDepth && is_number(field_)) {
+    const bool in_bbox = field_ == Field::bbox && depth_ == kEntryDepth + 1;
+    if (in_entry() && (in_bbox || (depth_ == kEntryDepth && is_number(field_)))) {
       if (const std::optional<double> real = parse_number(text)) return number(parse_integer(text), *real);
     }
     return value(

@@ -255,14 +255,19 @@ TEST(Coco, ATokenThatNeverEndsIsRefused) {
 TEST(Coco, QuotedNumbersAreNumbers) {
   const CocoData data = parse(
       R"({"images":[{"id":"7","file_name":"12","width":"8","height":"8"}],"categories":[{"id":"3","name":"5"}],
-"annotations":[{"id":"1","image_id":"7","category_id":"3","bbox":[1,2,3,4],"area":"6.5","iscrowd":"1"},
-{"image_id":7,"category_id":"cat","bbox":[1,2,3,4]},{"image_id":"x","category_id":3,"bbox":[1,2,3,4]}]})");
+"annotations":[{"id":"1","image_id":"7","category_id":"3","bbox":["1","2.5","3",4],"area":"6.5","iscrowd":"1"},
+{"image_id":7,"category_id":"cat","bbox":[1,2,3,4]},{"image_id":"x","category_id":3,"bbox":[1,2,3,4]},
+{"image_id":7,"category_id":3,"bbox":["1","2","3","four"]},{"image_id":7,"category_id":3,"bbox":"1"}]})");
   EXPECT_EQ(data.pictures.at(0).image_id, 7);
   EXPECT_EQ(data.pictures[0].image, "12");
   EXPECT_EQ(data.pictures[0].width, 8);
   EXPECT_EQ(data.categories.at(0).name, "5");
-  ASSERT_EQ(data.pictures[0].boxes.size(), 2u);
+  ASSERT_EQ(data.pictures[0].boxes.size(), 4u);
   const StatedBox& box = data.pictures[0].boxes[0];
+  EXPECT_EQ(box.y0, 2.5);
+  EXPECT_EQ(box.x1, 4);
+  EXPECT_TRUE(data.pictures[0].boxes[2].unreadable);
+  EXPECT_TRUE(data.pictures[0].boxes[3].unreadable);
   EXPECT_EQ(box.id, 1);
   EXPECT_EQ(box.class_id, 3);
   EXPECT_EQ(box.area, 6.5);

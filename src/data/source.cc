@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "data/check_boxes.h"
 #include "data/data_sources.h"
+#include "data/figures.h"
 #include "data/parallel_each.h"
 #include "data/synthetic.h"
 #include "data/text_guard.h"
@@ -251,8 +252,9 @@ std::map<std::string, DefectOutcome> DefectReport::outcomes() const {
 }
 
 std::string describe(const DefectReport& report, size_t max_listed) {
-  std::string text = fmt::format("{} pictures, {} boxes, {} defect{}\n", report.images_seen, report.boxes_seen,
-                                 report.defects.size(), report.defects.size() == 1 ? "" : "s");
+  std::string text =
+      fmt::format("{}, {}, {}\n", counted(report.images_seen, "picture"), counted(report.boxes_seen, "box"),
+                  counted(static_cast<int64_t>(report.defects.size()), "defect"));
   if (report.defects.empty()) return text;
   text += fmt::format("  {:<24} {:>9} {:>9} {:>9}\n", "reason", "left out", "repaired", "kept");
   for (const auto& [reason, count] : report.outcomes()) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "data/figures.h"
 #include "image/letterbox.h"
 
 namespace yolov3 {
@@ -103,9 +104,9 @@ DatasetStats dataset_stats(const Dataset& dataset, int net_width, int net_height
 }
 
 std::string describe(const DatasetStats& stats, int net_width, int net_height) {
-  std::string text =
-      fmt::format("{} pictures ({} without objects), {} objects", stats.pictures, stats.background, stats.objects);
-  if (stats.crowds > 0) text += fmt::format(", {} crowd regions", stats.crowds);
+  std::string text = fmt::format("{} ({} without objects), {}", counted(stats.pictures, "picture"), stats.background,
+                                 counted(stats.objects, "object"));
+  if (stats.crowds > 0) text += ", " + counted(stats.crowds, "crowd region");
   if (stats.difficult > 0) text += fmt::format(", {} difficult", stats.difficult);
   text += "\n";
   for (const ClassStats& one : stats.classes) {
@@ -113,11 +114,12 @@ std::string describe(const DatasetStats& stats, int net_width, int net_height) {
                         one.objects == 0 ? "   <- none" : "");
   }
   if (stats.under.back() == 0) return text;
+  const auto part = [&](size_t limit) {
+    return percent_text(static_cast<double>(stats.under[limit]) / static_cast<double>(stats.under.back()));
+  };
   const std::string net =
       net_width == net_height ? fmt::format("{}", net_width) : fmt::format("{}x{}", net_width, net_height);
-  text += fmt::format("  {:.0f}% of boxes are under 8 px at {}, {:.0f}% under 16, {:.0f}% under 32; ",
-                      percent(stats.under[0], stats.under.back()), net, percent(stats.under[1], stats.under.back()),
-                      percent(stats.under[2], stats.under.back()));
+  text += fmt::format("  {} of boxes are under 8 px at {}, {} under 16, {} under 32; ", part(0), net, part(1), part(2));
   return text + fmt::format("smallest {:.1f}, half up to {:.1f}, largest {:.1f} px\n", stats.size_px[0],
                             stats.size_px[2], stats.size_px[4]);
 }

@@ -35,6 +35,11 @@ namespace {
 constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;
 const std::vector<std::string> kFormats = {"lines", "voc", "coco", "yolo"};
 
+[[noreturn]] void fail_to_create(const fs::path& above) {
+  const int reason = errno;
+  fail("{}: cannot create a folder here: {}", above.string(), std::strerror(reason));
+}
+
 // A folder under construction beside its final place, removed unless it is finished.
 class Staging {
  public:
@@ -77,7 +82,7 @@ class Staging {
       if (::mkdir(folder.c_str(), 0777) == 0) return folder;
       if (errno != EEXIST) break;
     }
-    fail("{}: cannot create a folder here: {}", above.string(), std::strerror(errno));
+    fail_to_create(above);
   }
 
   fs::path place_, staging_;
@@ -170,7 +175,9 @@ void check_splits(const fs::path& folder, DataFormat format, const std::map<std:
   const std::vector<std::string>& names = splits.begin()->second.names;
   for (const auto& [split, dataset] : splits) {
     check(format == DataFormat::voc || split == "train" || split == "val" || split == "test",
-          "{}: expected the split train, val or test, found {}", folder.string(), split);
+          "{}: expected splits called train, val or test, found {}; a data.yaml can call them so (train: FOLDER), and "
+          "VOC takes any name",
+          folder.string(), split);
     check(dataset.names == names, "{}: the splits have different class names", folder.string());
   }
   const std::set<std::string> unique(names.begin(), names.end());
@@ -233,8 +240,7 @@ void check_new_folder(const fs::path& folder) {
     fs::path above = fs::absolute(folder).lexically_normal();
     while (above != above.root_path() && !fs::exists(above, reason)) above = above.parent_path();
     check(fs::is_directory(above, reason), "{}: expected a folder, found a file", above.string());
-    check(::access(above.c_str(), W_OK | X_OK) == 0, "{}: cannot create a folder here: {}", above.string(),
-          std::strerror(errno));
+    if (::access(above.c_str(), W_OK | X_OK) != 0) fail_to_create(above);
     return;
   }
   check(fs::is_directory(status), "{}: expected a new or empty folder, found a file; choose another", folder.string());

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <iostream>
 
 #include "base/interrupt.h"
 #include "data/source.h"
@@ -78,7 +81,9 @@ TEST(Write, RefusesSplitsThatDoNotFitTogether) {
                          write_dataset(folder / "o", DataFormat::lines, {{"train", a}, {"val", b}});
                        }),
                        "class names"));
-  EXPECT_TRUE(contains(error_of([&] { write_dataset(folder / "o", DataFormat::lines, {{"dev", a}}); }), "found dev"));
+  const std::string other = error_of([&] { write_dataset(folder / "o", DataFormat::lines, {{"dev", a}}); });
+  EXPECT_TRUE(contains(other, "found dev"));
+  EXPECT_TRUE(contains(other, "a data.yaml can call them so"));
   EXPECT_FALSE(std::filesystem::exists(folder / "o"));
 }
 
@@ -252,6 +257,23 @@ TEST(Write, WhatIsInTheWayIsSaidBeforehand) {
   EXPECT_TRUE(contains(error_of([&] { check_new_folder(folder / "file"); }), "found a file"));
   EXPECT_TRUE(
       contains(error_of([&] { check_new_folder(folder / "file/new"); }), "file: expected a folder, found a file"));
+}
+
+// It was "No such file or directory" on a read-only disk: errno was read before it was set.
+TEST(Write, WhyAFolderCannotBeMadeIsSaid) {
+  const TestFolder folder;
+  make_directories(folder / "closed");
+  std::filesystem::permissions(folder / "", std::filesystem::perms(0755));
+  std::filesystem::permissions(folder / "closed", std::filesystem::perms(0555));
+  const auto ask_as_nobody = [&] {
+    if (::getuid() == 0 && ::setuid(65534) != 0) {
+      std::cerr << "closed: cannot create a folder here: Permission denied (not tried: root is all that there is)";
+    } else {
+      std::cerr << error_of([&] { check_new_folder(folder / "closed/new"); });
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(ask_as_nobody(), ::testing::ExitedWithCode(0), "closed: cannot create a folder here: Permission denied");
 }
 
 TEST(Write, TheFolderHasTheRightsOfOneMadeByHand) {
