@@ -10,6 +10,4 @@ namespace yolov3 {
 // Pictures that cannot be read are left out; the text says what they are.
 std::string data_page(const DataFindings& findings);
 
-std::string base64(std::string_view bytes);  // RFC 4648
-
 }  // namespace yolov3

@@ -6,6 +6,7 @@
 #include "app/model_data.h"
 #include "app/options.h"
 #include "app/program.h"
+#include "app/report_page.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -136,6 +137,19 @@ void add_run_options(Options& options, TrainOptions& t) {
               "measure mAP on the val split after each epoch; false = no best.h5 either, only last.h5");
 }
 
+// However the run ends, its report is written.
+TrainResult train_and_report(const TrainOptions& options, const std::string& args_toml) {
+  std::filesystem::path folder;
+  try {
+    TrainResult result = train(options, args_toml, {}, [&](const std::filesystem::path& made) { folder = made; });
+    write_run_page(result.run_directory);
+    return result;
+  } catch (...) {
+    if (!folder.empty()) write_run_page(folder);
+    throw;
+  }
+}
+
 }  // namespace
 
 int run_train(const std::vector<std::string>& arguments) {
@@ -169,7 +183,7 @@ int run_train(const std::vector<std::string>& arguments) {
   c.train.data.seed = c.train.seed;
   c.train.data.threads = c.train.threads;
   install_interrupt_handlers();
-  const TrainResult result = train(c.train, options.to_toml());
+  const TrainResult result = train_and_report(c.train, options.to_toml());
   if (result.interrupted) {
     const std::filesystem::path& folder = result.run_directory;
     log_info("to go on: yolov3 train --config {} --project {} --name {} --resume", (folder / "args.toml").string(),

@@ -22,6 +22,7 @@
 #include "train/optimizer.h"
 #include "train/parameters.h"
 #include "train/run_log.h"
+#include "train/run_report.h"
 #include "train/schedule.h"
 #include "train/setup.h"
 #include "train/start.h"
@@ -83,6 +84,7 @@ class Trainer {
   EpochRecord judge_epoch();
   void describe_epoch(const EpochRecord& record, bool best) const;
   void save_epoch(const EpochRecord& record);
+  void report_epoch(bool best);
   bool save_last();
   int64_t batches_done() const { return position_.epoch * loader_.batches_per_epoch() + position_.next_batch; }
   Model model() const { return {spec_, trained_weights(network_, optimizer_), data_.train.names, facts_}; }
@@ -105,6 +107,7 @@ class Trainer {
   RunPosition position_;
   std::map<std::string, std::string> facts_;  // of the last epoch, for the model files
   StepRecord last_step_;
+  std::optional<Judgement> judgement_;  // of this epoch
   int64_t images_here_ = 0;   // of this epoch, since it began or was resumed
   double train_seconds_ = 0;  // of this epoch, likewise, without the validation
   Clock::time_point epoch_start_;
@@ -144,6 +147,9 @@ Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Star
   log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
   if (!data_.listing.empty())
     log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
+  if (!fs::exists(directory_ / "report.json")) {
+    log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, {}); });
+  }
 }
 
 TrainResult Trainer::run() {
@@ -196,6 +202,7 @@ void Trainer::train_batch(const Batch& batch) {
   if (batches_done() == 0) {
     log_.attempt("train_batch0.jpg",
                  [&] { save_batch_picture(directory_ / "train_batch0.jpg", batch, data_.train.names); });
+    log_.picture("train_batch0", 0);
   }
   torch::manual_seed(options_.seed + static_cast<uint64_t>(batches_done()));  // dropout, the same after a resume
   const double lr = schedule_.rate(position_.step + 1);
@@ -245,7 +252,7 @@ EpochRecord Trainer::judge_epoch() {
                      .lr = schedule_.rate(position_.step)};
   if (options_.validate) {
     const auto start = Clock::now();
-    const Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_,
+    Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_,
                                            data_.val, options_, directory_);
     record.validated = true;
     record.precision = validation.metrics.precision;
@@ -255,6 +262,7 @@ EpochRecord Trainer::judge_epoch() {
     record.val_box_loss = validation.box_loss;
     record.val_obj_loss = validation.obj_loss;
     record.val_cls_loss = validation.cls_loss;
+    judgement_ = Judgement{"val", position_.epoch, std::move(validation.metrics), std::move(validation.findings)};
     position_.seconds += seconds_since(start);
   }
   record.seconds = position_.seconds;
@@ -265,6 +273,7 @@ EpochRecord Trainer::judge_epoch() {
 void Trainer::save_epoch(const EpochRecord& record) {
   const bool best = record.validated && record.map50 > position_.best;
   describe_epoch(record, best);
+  report_epoch(best);
   const RunPosition done = position_;
   position_ = {.epoch = done.epoch + 1,
                .step = done.step,
@@ -284,6 +293,20 @@ void Trainer::save_epoch(const EpochRecord& record) {
   if (options_.save_period > 0 && position_.epoch % options_.save_period == 0) {
     const fs::path path = directory_ / fmt::format("weights/epoch-{}.h5", done.epoch);
     log_.attempt("the epoch's weights", [&] { save_model(path, model()); });
+  }
+}
+
+// The report's findings, and TensorBoard's pictures and curves.
+void Trainer::report_epoch(bool best) {
+  if (images_here_ > 0) {
+    log_.speed({static_cast<double>(images_here_) / train_seconds_, loader_.wait_seconds() / train_seconds_, peak_memory()},
+               position_.step);
+  }
+  if (!judgement_) return;
+  log_.picture("val_batch0_pred", position_.step);
+  log_.pr_curves(judgement_->metrics, data_.val.names, position_.step);
+  if (best) {
+    log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, judgement_); });
   }
 }
 
@@ -310,7 +333,8 @@ bool Trainer::save_last() {
 }  // namespace
 
 TrainResult train(const TrainOptions& options, const std::string& args_toml,
-                  const std::function<void(int64_t batches)>& on_batch) {
+                  const std::function<void(int64_t batches)>& on_batch,
+                  const std::function<void(const fs::path& directory)>& on_run) {
   check_options(options);
   keep_freed_memory();
   torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
@@ -332,6 +356,7 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
            start.data.train.examples.size(), start.data.val.examples.size(), start.data.train.names.size(),
            options.model, options.width, options.height, start.plan ? "oneDNN" : "LibTorch",
            start.bf16 ? "bf16" : "f32", options.seed);
+  if (on_run) on_run(directory);
   Trainer trainer(options, args_toml, std::move(start), checkpoint, directory, on_batch);
   return trainer.run();
 }

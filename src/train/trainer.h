@@ -21,8 +21,10 @@ struct TrainResult {
 // `args_toml`: the effective options as the program writes them into the run directory.
 // Errors: of the data, the model and the device; a non-finite loss or gradient stops the run with the image, the head
 // and the cell named and the weights of the last good step saved. A build without LibTorch says so.
-// `on_batch` is called after each batch, when set, with the number of batches trained since the run began.
+// `on_batch` is called after each batch, when set, with the number of batches trained since the run began; `on_run`
+// once, with the run directory, before the first.
 TrainResult train(const TrainOptions& options, const std::string& args_toml,
-                  const std::function<void(int64_t batches)>& on_batch = {});
+                  const std::function<void(int64_t batches)>& on_batch = {},
+                  const std::function<void(const std::filesystem::path& directory)>& on_run = {});
 
 }  // namespace yolov3

@@ -59,6 +59,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   loader.start_epoch(0);
   Evaluator evaluator(static_cast<int>(dataset.names.size()));
   Validation result;
+  std::vector<double> pixels;  // of the network's input for one of each picture
   Progress progress("validate", static_cast<int64_t>(dataset.examples.size()));
   int64_t seen = 0;
   while (std::optional<Batch> batch = loader.next()) {
@@ -78,6 +79,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
       const auto [width, height] = batch->image_sizes[n];
       evaluator.add(dataset.examples[static_cast<size_t>(batch->examples[n])].objects,
                     post.run(views, static_cast<int64_t>(n), batch->letterboxes[n], width, height));
+      pixels.push_back(net_pixels(batch->letterboxes[n]));
     }
     if (seen == 0 && !pictures.empty()) {
       try {
@@ -94,6 +96,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   result.obj_loss /= pictures_seen;
   result.cls_loss /= pictures_seen;
   result.metrics = evaluator.compute();
+  result.findings = evaluator.find({}, pixels);
   return result;
 }
 

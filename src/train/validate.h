@@ -12,6 +12,7 @@ namespace yolov3 {
 
 struct Validation {
   Metrics metrics;
+  Findings findings;
   double box_loss = 0, obj_loss = 0, cls_loss = 0;  // means over pictures
 };
 
