@@ -123,7 +123,11 @@ struct BoardServer::Impl {
 
   std::optional<ListedRun> find(const std::string& id) {
     const std::lock_guard lock(mutex);
-    if (list.find(id) == nullptr) list.refresh(seconds_since_1970());
+    const auto is_there = [](const ListedRun* run) { return run != nullptr && is_run_folder(run->folder); };
+    if (!is_there(list.find(id))) {
+      list.refresh(seconds_since_1970());
+      listed_at = 0;
+    }
     const ListedRun* run = list.find(id);
     return run == nullptr ? std::nullopt : std::optional(*run);
   }
