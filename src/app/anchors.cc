@@ -8,13 +8,15 @@
 #include "app/head_choice.h"
 #include "app/model_data.h"
 #include "app/options.h"
+#include "app/presets.h"
 #include "app/program.h"
-#include "base/cpu.h"
+#include "app/target_options.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "data/loader.h"
+#include "data/prepare.h"
 #include "detect/anchors.h"
 #include "net/cfg.h"
 
@@ -34,8 +36,9 @@ struct AnchorsCommand {
   std::string split = "train", bad_data = "skip", json;
   std::filesystem::path out;
   bool letterbox = true;
-  int threads = 0;
   AssignOptions assign;
+  TargetWords target_words;
+  std::string preset = "notes";
   ClusterOptions cluster{.clusters = 0};
 };
 
@@ -43,22 +46,17 @@ void add_options(Options& options, AnchorsCommand& c) {
   options.example("yolov3 anchors --data voc/ --imgsz 416", "the anchors of YOLOv3 against the best for this data set");
   options.example("yolov3 anchors --data data.yaml --model my.cfg --out my-anchors.cfg", "and the cfg that has those");
   options.group("Data");
-  options.add("data", &c.data.data, "a data.yaml, a VOC folder, an annotation-lines .txt or synthetic[:N]")
-      .placeholder("D");
-  options.add("split", &c.split, "of the data set").choices({"train", "val", "test"});
-  options.add("names", &c.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
-  options
-      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
-      .choices({"skip", "repair", "error"});
+  add_split_options(options, c.data, c.split, c.bad_data);
   add_head_options(options, c.network);
   options.add("letterbox", &c.letterbox, "keep the picture's proportions, with grey around it; false = stretch it");
   options.group("The search");
   options.add("clusters", &c.cluster.clusters, "anchors to find; 0 = as many as the network has").range(0, 1000);
   options.add("restarts", &c.cluster.restarts, "starts from other boxes; the best result counts").range(1, 10000);
   options.add("seed", &c.cluster.seed, "of the starts; of synthetic data too");
-  options.add("positive-iou", &c.assign.positive_iou, "overlap above which an anchor answers for an object")
-      .range(0, 1);
-  options.add("threads", &c.threads, "that read pictures; 0 = all").range(0, 4096);
+  options.add("threads", &c.data.threads, "that read pictures; 0 = all").range(0, 4096);
+  options.group("Targets, as training would have them");
+  options.add_presets(&c.preset, training_presets(), "those of a preset of train; what is given beside it wins");
+  add_target_options(options, c.assign, c.target_words);
   options.group("Results");
   options
       .add("out", &c.out, "write the new anchors: the network with them as .cfg, or the anchors of each head as .yaml")
@@ -66,24 +64,20 @@ void add_options(Options& options, AnchorsCommand& c) {
   options.add("json", &c.json, "everything as JSON; - = stdout").placeholder("FILE|-");
 }
 
-// Objects in the network's pixels, exactly as training meets them without augmentation.
+// Objects in the network's pixels, exactly as training meets them without augmentation. No picture is decoded: sizes
+// are stated, or read from the files' headers.
 std::vector<std::vector<Annotation>> read_objects(const AnchorsCommand& c, const LayerShape& input) {
   DataOptions data = c.data;
-  data.verify_images = false;  // every picture is read below
+  data.verify_images = false;
   const Dataset dataset = load_split(data, c.split);
   LoaderOptions options;
   options.width = static_cast<int>(input.width);
   options.height = static_cast<int>(input.height);
   options.letterbox = c.letterbox;
-  options.workers = c.threads > 0 ? c.threads : available_cpus();
-  Loader loader(dataset, options);
-  loader.start_epoch(0);
   std::vector<std::vector<Annotation>> all;
-  while (std::optional<Batch> batch = loader.next()) {
-    for (std::vector<Annotation>& objects : batch->objects_net) {
-      std::erase_if(objects, [](const Annotation& object) { return object.crowd; });  // training does not assign them
-      all.push_back(std::move(objects));
-    }
+  for (const Example& example : dataset.examples) {
+    all.push_back(objects_in_net(example, options));
+    std::erase_if(all.back(), [](const Annotation& object) { return object.crowd; });  // training does not assign them
   }
   return all;
 }
@@ -182,8 +176,8 @@ std::string table(const AnchorsCommand& c, const LayerShape& input, size_t pictu
   text += scale_lines("present anchors", present) + scale_lines("new anchors", fresh);
   text +=
       "\nRecall: the share of boxes that an anchor fits that well, the best a network can do with these anchors.\n"
-      "Overwritten: targets (a cell's anchor) that a later object takes from an earlier; lost: objects that are\n"
-      "left with none.\n\n";
+      "Overwritten: targets (a cell's anchor) that an object wants and another one has; lost: objects that are left\n"
+      "with none.\n\n";
   return text + fmt::format("{}: {}\nanchors={}\n", advice.replace ? "replace" : "keep", advice.reason,
                             list_of(fresh.anchors, ",", ", "));
 }
@@ -241,6 +235,11 @@ int run_anchors(const std::vector<std::string>& arguments) {
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml");
+  if (options.was_typed("ignore-boxes")) {
+    throw Error("--ignore-boxes has no effect here: it changes no target, but what is spared beside them",
+                Error::Kind::usage);
+  }
+  finish_target_options(options, c.target_words, c.assign);
   check_out(c);
   check_writable(c.json);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
@@ -265,6 +264,11 @@ int run_anchors(const std::vector<std::string>& arguments) {
                   {"pictures", objects.size()},
                   {"boxes", sizes.size()},
                   {"positive_iou", c.assign.positive_iou},
+                  {"matching", c.target_words.matching},
+                  {"anchor_fit", c.target_words.anchor_fit},
+                  {"positive_ratio", c.assign.positive_ratio},
+                  {"best_of_all", c.assign.best_of_all},
+                  {"collision", c.target_words.collision},
                   {"present", json_of(present)},
                   {"new", json_of(fresh)},
                   {"recommendation", advice.replace ? "replace" : "keep"},

@@ -6,7 +6,9 @@
 #include "app/bench_report.h"
 #include "app/bench_train.h"
 #include "app/options.h"
+#include "app/presets.h"
 #include "app/program.h"
+#include "app/target_options.h"
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -23,6 +25,11 @@ struct BenchCommand {
   int batch = 1, runs = 0, sides = 0;
   bool steps = true, train = false;
   std::string mode = "latency", json, save_plan;
+  AssignOptions assign;
+  LossOptions loss;
+  std::string preset = "notes";
+  TargetWords target_words;
+  LossWords loss_words;
 };
 
 void add_options(Options& options, BenchCommand& c) {
@@ -68,6 +75,14 @@ void add_options(Options& options, BenchCommand& c) {
   options.add("json", &c.json, "all figures as JSON; - = stdout").placeholder("FILE|-");
 }
 
+void add_training_options(Options& options, BenchCommand& c) {
+  options.group("Targets and loss, with --train");
+  options.add_presets(&c.preset, training_presets(), "those of a preset of train; what is given beside it wins");
+  add_target_options(options, c.assign, c.target_words);
+  add_ignore_iou_option(options, c.loss.ignore_iou);
+  add_loss_options(options, c.loss, c.loss_words);
+}
+
 [[noreturn]] void usage(const std::string& message) { throw Error(message, Error::Kind::usage); }
 
 void check_choices(const Options& options, const BenchCommand& c) {
@@ -90,6 +105,11 @@ void check_choices(const Options& options, const BenchCommand& c) {
   }
   for (const char* name : {"plan", "save-plan", "mode", "sides", "weights", "source"}) {
     if (c.train && options.was_given(name)) usage(fmt::format("--{} has no effect here: not with --train", name));
+  }
+  std::vector<std::string> of_training = target_and_loss_names();
+  of_training.emplace_back("preset");
+  for (const std::string& name : of_training) {
+    if (!c.train && options.was_typed(name)) usage(fmt::format("--{} has no effect here: it goes with --train", name));
   }
   if (options.was_given("sides") && c.mode != "throughput") {
     usage("--sides has no effect here: it goes with --mode throughput");
@@ -133,6 +153,8 @@ int bench_training(const BenchCommand& c) {
   choice.options.engine = c.choice.engine.kind;
   choice.options.precision = c.choice.engine.precision;
   choice.options.threads = c.choice.engine.threads;
+  choice.options.assign = c.assign;
+  choice.options.loss = c.loss;
   return run_bench_train(open_bench_case(c.choice).spec, choice);
 }
 
@@ -149,11 +171,14 @@ int run_bench(const std::vector<std::string>& arguments) {
   BenchCommand c;
   Options options("bench", "how fast a network runs here: every stage and every layer");
   add_options(options, c);
+  add_training_options(options, c);
   if (!options.parse(arguments)) {
     print(options.help());
     return 0;
   }
   check_choices(options, c);
+  finish_target_options(options, c.target_words, c.assign);
+  finish_loss_options(options, c.loss_words, c.loss);
   if (c.train) return bench_training(c);
   check_writable(c.json);
   check_writable(c.save_plan);

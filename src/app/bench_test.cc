@@ -6,8 +6,8 @@
 
 #include "app/bench_report.h"
 #include "app/bench_scales.h"
-#include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "format/darknet_weights.h"
@@ -22,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
-using Words = std::vector<std::string>;
 
 // 3x32x64 -> stride 8, with a skip and two classes.
 NetworkSpec small_network() {
@@ -183,21 +182,6 @@ TEST(BenchScales, OfARealEngine) {
 }
 
 // ---- the command
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const Words& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 class Bench : public ::testing::Test {
  protected:

@@ -38,15 +38,15 @@ constexpr const char* kBoardPolicy =
 
 constexpr const char* kBoardPage = R"(<!doctype html><html lang=en><meta charset=utf-8>
 <meta name=viewport content="width=device-width"><title>yolov3 board</title><link rel=stylesheet href=/style.css>
-<div id=overview><h1>Runs</h1><p class=lead id=root></p>
+<div id=overview><p class=kind>board</p><h1 id=root>Runs</h1>
 <div class=tools><input id=filter type=search placeholder="part of a name" aria-label="show runs with this in their name">
 <label><input id=by-time type=checkbox> over hours instead of epochs</label><span id=count class="dim small"></span></div>
-<div class=wide><table class=runs id=list></table></div>
+<div class="scroll tall"><table class=runs id=list></table></div>
 <div class=charts id=charts></div><div id=differences></div></div>
 <div id=detail hidden><nav><a href=#>all runs</a><a id=whole href=#>as one file</a></nav>
-<h1 id=title></h1><p class=lead id=lead></p><div id=page></div></div>
+<p class=kind>training run</p><h1 id=title></h1><p class=about id=lead></p><div id=page></div></div>
 <p id=trouble class=bad></p><p class="dim small">Charts by Chart.js, MIT licence.</p>
-<script src=/chart.js></script><script src=/run.js></script><script src=/board.js></script></html>
+<script src=/chart.js></script><script src=/charts.js></script><script src=/run.js></script><script src=/board.js></script></html>
 )";
 
 double seconds_since_1970() {
@@ -214,6 +214,7 @@ void BoardServer::Impl::set_up() {
   serve_text("/", kBoardPage, "text/html; charset=utf-8");
   serve_text("/style.css", page_style(), "text/css; charset=utf-8");
   serve_text("/chart.js", chart_script(), "text/javascript; charset=utf-8");
+  serve_text("/charts.js", charts_script(), "text/javascript; charset=utf-8");
   serve_text("/run.js", run_script(), "text/javascript; charset=utf-8");
   serve_text("/board.js", board_script(), "text/javascript; charset=utf-8");
   server.Get("/api/runs", [this](const Request&, Response& response) { send(response, runs(), kJson); });

@@ -64,7 +64,7 @@ void add_options(Options& options, CalibrateCommand& c) {
       .add("method", &c.method,
            "how scales are found: clip a fixed part of the values, the least squared error, the least divergence; best "
            "= "
-           "try all three and keep the most accurate")
+           "try all three and keep the one that passes with the best mAP50-95")
       .choices({"best", "percentile", "mse", "entropy"});
   options.add("percentile", &c.calibrate.percentile, "of the values that are not clipped, for that method")
       .range(0, 100);

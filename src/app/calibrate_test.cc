@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/program.h"
+#include "app/test_program.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "engine/reference.h"
@@ -17,7 +17,6 @@ namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
 
 std::unique_ptr<Engine> make_test_engine(const EngineOptions& options, const NetworkSpec& spec,
                                          std::shared_ptr<const Weights> weights) {
@@ -25,11 +24,6 @@ std::unique_ptr<Engine> make_test_engine(const EngineOptions& options, const Net
   check(options.precision == "int8" && options.quantization != nullptr, "an engine of another kind was asked for");
   return std::make_unique<testing::TestInt8Engine>(spec, std::move(weights), *options.quantization);
 }
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
 
 class CalibrateCommandTest : public ::testing::Test {
  protected:
@@ -80,8 +74,6 @@ class CalibrateCommandTest : public ::testing::Test {
 
   testing::Pictures pictures_{12};
 };
-
-#define EXPECT_SAYS(text, words) EXPECT_NE((text).find(words), std::string::npos) << (text)
 
 TEST_F(CalibrateCommandTest, PutsTheScalesIntoTheModelAndKeepsAllElse) {
   const std::string file = make_model({false, true, false});

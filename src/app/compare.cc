@@ -151,6 +151,7 @@ int compare(const CompareCommand& c) {
   OpenDetector a = open_detector(c.a), b = open_detector(choice_b);
   CompareFigures figures{fmt::format("{} ({})", c.a.model.weights.string(), a.detector.engine().name()),
                          fmt::format("{} ({})", choice_b.model.weights.string(), b.detector.engine().name())};
+  figures.classes = a.names;
   figures.tolerance = tolerance_of(c, choice_b, a.detector.spec());
   Comparer comparer(a.detector, b.detector, classes_of_b(a, b), figures.tolerance);
   compare_pictures(c, dataset, comparer);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "base/error.h"
@@ -54,6 +55,12 @@ double distance_of(double difference, double norm) {
   return norm > 0 ? std::sqrt(difference / norm) : std::sqrt(difference);
 }
 
+void list_box(ChangedBox box, std::vector<ChangedBox>& changed) {
+  const auto place = std::ranges::upper_bound(changed, box.weight(), std::greater{}, &ChangedBox::weight);
+  changed.insert(place, std::move(box));
+  if (changed.size() > kListedBoxes) changed.pop_back();
+}
+
 Tensor planes_of_picture(const Image& picture) {
   Tensor planes({1, 3, picture.height, picture.width});
   planes_from_image(picture, planes.data());
@@ -74,7 +81,6 @@ void add_box_differences(const std::vector<Detection>& a, const std::vector<Dete
     return class_of_b.empty() ? box.class_id : class_of_b.at(static_cast<size_t>(box.class_id));
   };
   std::vector<bool> taken(b.size());
-  int64_t pairs = 0;
   for (const Detection& box : a) {  // highest score first
     size_t best = b.size();
     float best_iou = kPartnerIou;
@@ -87,16 +93,22 @@ void add_box_differences(const std::vector<Detection>& a, const std::vector<Dete
     }
     if (best == b.size()) {
       ++out.only_a;
+      list_box({picture, box.class_id, box, std::nullopt, 0}, out.changed);
       continue;
     }
     taken[best] = true;
-    ++pairs;
     const float score = std::abs(box.score - b[best].score);
-    ++(best_iou > kEqualIou && score <= kEqualScore ? out.equal : out.moved);
+    const bool equal = best_iou > kEqualIou && score <= kEqualScore;
+    ++(equal ? out.equal : out.moved);
+    if (!equal) list_box({picture, box.class_id, box, b[best], best_iou}, out.changed);
     if (best_iou < out.worst_iou) out.worst_iou = best_iou, out.worst_iou_picture = picture;
     if (score > out.worst_score) out.worst_score = score, out.worst_score_picture = picture;
   }
-  out.only_b += static_cast<int64_t>(b.size()) - pairs;
+  for (size_t i = 0; i < b.size(); ++i) {
+    if (taken[i]) continue;
+    ++out.only_b;
+    list_box({picture, class_in_a(b[i]), std::nullopt, b[i], 0}, out.changed);
+  }
 }
 
 Comparer::Comparer(Detector& a, Detector& b, std::vector<int> class_of_b, double tolerance)

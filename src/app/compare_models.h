@@ -3,6 +3,7 @@
 // Frame: boxes in the picture's pixels. A is the measure, B is judged.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,12 +22,25 @@ struct MapDifference {
   int64_t channel = 0, y = 0, x = 0;
 };
 
+// A box that is not the same in both: moved, or without a partner.
+struct ChangedBox {
+  std::string picture;
+  int class_id = 0;               // A's
+  std::optional<Detection> a, b;  // one of them is missing where there is no partner
+  float iou = 0;                  // of the two
+  // How far apart: a lost box counts more than any moved one, a certain one more than a doubtful one.
+  float weight() const { return a && b ? 1 - iou + std::abs(a->score - b->score) : 2 + (a ? a->score : b->score); }
+};
+
+constexpr size_t kListedBoxes = 20;
+
 // A box of A and its partner in B: of the same class, each box once, best scores of A choose first by IoU over 0.5.
 struct BoxDifferences {
   int64_t equal = 0, moved = 0;    // partners with IoU > 0.95 and score within 0.01, and others
   int64_t only_a = 0, only_b = 0;  // without a partner
   double worst_iou = 1, worst_score = 0;
   std::string worst_iou_picture, worst_score_picture;
+  std::vector<ChangedBox> changed;  // the kListedBoxes of greatest weight, greatest first
   int64_t all() const { return equal + moved + only_a + only_b; }
 };
 

@@ -37,6 +37,30 @@ std::string layers_text(const Comparer& comparer, const NetworkSpec& spec, doubl
          map_line("  " + layer_name(spec, worst.layer), worst);
 }
 
+constexpr size_t kBoxesInTable = 8;
+
+// A class that only B has is -1.
+std::string class_of(const CompareFigures& f, const ChangedBox& box) {
+  const auto k = static_cast<size_t>(box.class_id);
+  return box.class_id >= 0 && k < f.classes.size() ? f.classes[k] : std::string("(no class of A)");
+}
+
+std::string box_text(const Detection& d) {
+  return fmt::format("{:.3f} at {:.1f},{:.1f},{:.1f},{:.1f}", d.score, d.box.x0, d.box.y0, d.box.x1, d.box.y1);
+}
+
+std::string changed_text(const CompareFigures& f, const std::vector<ChangedBox>& changed) {
+  std::string out;
+  for (size_t i = 0; i < std::min(changed.size(), kBoxesInTable); ++i) {
+    const ChangedBox& box = changed[i];
+    const std::string what = box.a && box.b
+                                 ? fmt::format("A {}, B {}, IoU {:.3f}", box_text(*box.a), box_text(*box.b), box.iou)
+                                 : fmt::format("only in {}: {}", box.a ? "A" : "B", box_text(box.a ? *box.a : *box.b));
+    out += fmt::format("  {:<26} {}: {}\n", class_of(f, box), box.picture, what);
+  }
+  return out;
+}
+
 std::string metrics_text(const CompareFigures& f) {
   if (!f.metrics_a) return "";
   const auto row = [](const char* name, std::optional<double> a, std::optional<double> b) {
@@ -60,6 +84,24 @@ Json map_json(const MapDifference& d) {
           {"x", d.x}};
 }
 
+Json box_json(const std::optional<Detection>& d) {
+  if (!d) return nullptr;
+  return {{"score", d->score}, {"box", {d->box.x0, d->box.y0, d->box.x1, d->box.y1}}};
+}
+
+Json changed_json(const CompareFigures& f, const std::vector<ChangedBox>& changed) {
+  Json list = Json::array();
+  for (const ChangedBox& box : changed) {
+    list.push_back({{"picture", box.picture},
+                    {"class_id", box.class_id},
+                    {"class", class_of(f, box)},
+                    {"a", box_json(box.a)},
+                    {"b", box_json(box.b)},
+                    {"iou", box.iou}});
+  }
+  return list;
+}
+
 Json metrics_json_of(const Metrics& metrics) {
   const auto value = [](std::optional<double> v) { return v ? Json(*v) : Json(nullptr); };
   return {{"AP50", value(metrics.coco.ap50)}, {"AP", value(metrics.coco.ap)}};
@@ -81,7 +123,7 @@ std::string compare_table(const CompareFigures& f, const Comparer& comparer, con
                        boxes.worst_iou, boxes.worst_iou_picture.empty() ? "" : " in " + boxes.worst_iou_picture,
                        boxes.worst_score, boxes.worst_score_picture.empty() ? "" : " in " + boxes.worst_score_picture);
   }
-  return fit_for_terminal(out + metrics_text(f));
+  return fit_for_terminal(out + changed_text(f, boxes.changed) + metrics_text(f));
 }
 
 std::string compare_json(const CompareFigures& f, const Comparer& comparer) {
@@ -95,6 +137,7 @@ std::string compare_json(const CompareFigures& f, const Comparer& comparer) {
   const BoxDifferences& boxes = comparer.boxes();
   json["boxes"] = {{"equal", boxes.equal},   {"moved", boxes.moved},         {"only_a", boxes.only_a},
                    {"only_b", boxes.only_b}, {"least_iou", boxes.worst_iou}, {"largest_score", boxes.worst_score}};
+  json["boxes"]["changed"] = changed_json(f, boxes.changed);
   if (f.metrics_a) json["metrics"] = {{"a", metrics_json_of(*f.metrics_a)}, {"b", metrics_json_of(*f.metrics_b)}};
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/compare_models.h"
 #include "eval/metrics.h"
@@ -11,6 +12,7 @@ namespace yolov3 {
 
 struct CompareFigures {
   std::string name_a, name_b;
+  std::vector<std::string> classes;             // A's
   double tolerance = 0;                         // of layers
   std::optional<Metrics> metrics_a, metrics_b;  // where there is truth
 };

@@ -7,13 +7,10 @@
 
 #include "app/options.h"
 #include "base/error.h"
-#include "base/files.h"
 #include "base/text.h"
 
 namespace yolov3 {
 namespace {
-
-constexpr uint64_t kMaxConfigBytes = 1 << 20;
 
 // The text that the option would have on the command line.
 std::string text_of(const toml::node& node, const std::string& where) {
@@ -56,8 +53,15 @@ std::string entry(const Option& option) {
   std::visit(
       [&](const auto* value) {
         using T = std::remove_cvref_t<decltype(*value)>;
-        if constexpr (std::is_floating_point_v<T>) {
+        if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, std::vector<double>>) {
           return;  // below
+        } else if constexpr (std::is_same_v<T, int>) {
+          const std::string text = option.text();  // a word or a number
+          if (parse_integer(text)) {
+            table.insert(key, *value);
+          } else {
+            table.insert(key, text);
+          }
         } else if constexpr (std::is_same_v<T, uint64_t>) {
           table.insert(key, static_cast<int64_t>(*value));
         } else if constexpr (std::is_same_v<T, std::vector<int>> || std::is_same_v<T, std::vector<std::string>>) {
@@ -69,24 +73,24 @@ std::string entry(const Option& option) {
         }
       },
       option.target());
-  if (table.empty()) return fmt::format("{} = {}\n", key, option.text());  // toml++ writes 0.3 as 0.29999999999999999
+  // toml++ writes 0.3 as 0.29999999999999999.
+  if (table.empty()) return fmt::format("{} = {}\n", key, option.is_list() ? "[" + option.text() + "]" : option.text());
   return line_of(table);
 }
 
 }  // namespace
 
-std::vector<Options::Setting> Options::read_config(const std::filesystem::path& path) {
-  const std::string text = read_file(path, kMaxConfigBytes);
+std::vector<Options::Setting> Options::read_config(const std::string& text, const std::string& name_of_text) {
   toml::table table;
   try {
-    table = toml::parse(text, path.string());
+    table = toml::parse(text, name_of_text);
   } catch (const toml::parse_error& error) {
-    throw Error(fmt::format("{}:{}: not TOML: {}", path.string(), error.source().begin.line, error.description()),
+    throw Error(fmt::format("{}:{}: not TOML: {}", name_of_text, error.source().begin.line, error.description()),
                 Error::Kind::usage);
   }
   std::vector<Setting> settings;
   for (const auto& [key, node] : table) {
-    const std::string at = fmt::format("{}:{}", path.string(), node.source().begin.line);
+    const std::string at = fmt::format("{}:{}", name_of_text, node.source().begin.line);
     std::string name(key.str());
     std::replace(name.begin(), name.end(), '_', '-');
     if (name == "command") {

@@ -20,13 +20,14 @@ constexpr size_t kListedDefects = 20;
 // A mended copy in the data set's own format.
 void write_repaired(DataOptions data, const std::string& split, const std::filesystem::path& out, int threads) {
   data.bad_data = BadDataPolicy::repair;
+  data.max_left_out = 1;  // what can be kept is kept
   std::vector<LoadedSplit> loaded = load_splits(data, split);
   const std::map<std::string, Dataset> splits = splits_to_write(loaded);
   WriteOptions write;
   write.threads = threads;
   write.notes = findings_of(loaded, std::numeric_limits<size_t>::max());
   const DataFormat format = format_of(data);
-  const std::vector<Loss> losses = write_dataset(out, format, splits, write);
+  const std::vector<Loss> losses = write_folder(out, format, splits, write);
   if (!losses.empty()) log_line(fit_for_terminal("not said by the mended copy:\n" + describe(losses, kListedDefects)));
   log_info("mended copy: {}", written_data(out, format).string());
 }
@@ -54,11 +55,25 @@ void add_options(Options& options, CheckCommand& c) {
       .placeholder("DIR");
 }
 
-void check_outputs(const CheckCommand& c) {
+// False when only help was wanted.
+bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& arguments) {
+  if (!options.parse(arguments)) {
+    print(options.help());
+    return false;
+  }
+  options.require("data", "the data set, e.g. --data data.yaml");
   if (c.html == "-") throw Error("--html -: expected a file", Error::Kind::usage);
+  if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
   check_writable(c.json);
   check_writable(c.html);
-  if (!c.repair.empty()) check_outside(c.repair, c.data.data);
+  if (!c.repair.empty()) check_out_folder(c.repair, "--repair", c.data);
+  c.data.bad_data = parse_bad_data_policy(c.bad_data);
+  c.data.max_left_out = 1;  // the worst data sets are those to look at
+  c.find.net_width = c.imgsz.width;
+  c.find.net_height = c.imgsz.height;
+  c.find.looks = c.data.verify_images;
+  c.find.threads = c.data.threads;
+  return true;
 }
 
 }  // namespace
@@ -68,18 +83,10 @@ int run_data_check(const std::vector<std::string>& arguments) {
   Options options("data check",
                   "reads every picture and annotation, and lists what is wrong; exit code 3 when something is");
   add_options(options, c);
-  if (!options.parse(arguments)) {
-    print(options.help());
-    return 0;
+  if (!parse(options, c, arguments)) return 0;
+  if (options.was_given("suspects") && !c.find.looks) {
+    throw Error("--suspects: nobody looks at the pictures with --verify-images false", Error::Kind::usage);
   }
-  options.require("data", "the data set, e.g. --data data.yaml");
-  check_outputs(c);
-  c.data.bad_data = parse_bad_data_policy(c.bad_data);
-  if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
-  c.find.net_width = c.imgsz.width;
-  c.find.net_height = c.imgsz.height;
-  c.find.looks = c.data.verify_images;
-  c.find.threads = c.data.threads;
   const DataFindings findings = find_in_data(c.data.data, load_splits(c.data, c.split), c.find);
   if (c.json != "-") print(fit_for_terminal(findings_text(findings, kListedDefects)));
   if (!c.json.empty()) write_text(c.json, findings_json(findings));
@@ -94,23 +101,17 @@ int run_data_stats(const std::vector<std::string>& arguments) {
   options.example("yolov3 data stats --data data.yaml --imgsz 608", "how small the boxes are at 608");
   add_data_options(options, c.data, &c.bad_data);
   options.add("split", &c.split, "which part").choices({"all", "train", "val", "test"});
-  options.add("verify-images", &c.data.verify_images, "decode every picture; false takes stated sizes");
+  options.add("verify-images", &c.data.verify_images,
+              "decode every picture; false takes stated sizes, or those of the files' headers");
   options.add("imgsz", &c.imgsz, "of the network, S or WxH");
   options.add("json", &c.json, "the same as JSON; - = stdout").placeholder("FILE|-");
-  if (!options.parse(arguments)) {
-    print(options.help());
-    return 0;
-  }
-  options.require("data", "the data set, e.g. --data data.yaml");
-  check_outputs(c);
-  c.data.bad_data = parse_bad_data_policy(c.bad_data);
-  if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
+  if (!parse(options, c, arguments)) return 0;
+  c.find.looks = false;
   std::vector<LoadedSplit> loaded = load_splits(c.data, c.split);
   for (const LoadedSplit& one : loaded) {
     if (!one.error.empty()) throw Error(one.split + ": " + one.error, Error::Kind::bad_data);
   }
-  const FindOptions find{c.imgsz.width, c.imgsz.height, 0, false, c.data.threads};
-  const DataFindings findings = find_in_data(c.data.data, std::move(loaded), find);
+  const DataFindings findings = find_in_data(c.data.data, std::move(loaded), c.find);
   for (size_t s = 0; s < findings.splits.size() && c.json != "-"; ++s) {
     print(fit_for_terminal(findings.splits[s].split + ": " +
                            describe(findings.stats[s], findings.net_width, findings.net_height)));

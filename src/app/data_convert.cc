@@ -54,14 +54,14 @@ int run_data_convert(const std::vector<std::string>& arguments) {
   options.require("data", "the data set, e.g. --data data.yaml");
   options.require("to", "the format to write: lines, voc, coco or yolo");
   options.require("out", "the folder to make, e.g. --out converted");
-  check_outside(out, data.data);
+  check_out_folder(out, "--out", data);
   data.bad_data = parse_bad_data_policy(bad_data);
   write.threads = data.threads;
   std::vector<LoadedSplit> loaded = load_splits(data, split);
   const std::map<std::string, Dataset> splits = splits_to_write(loaded);
   write.notes = findings_of(loaded, std::numeric_limits<size_t>::max());
   const DataFormat format = parse_data_format(to);
-  const std::vector<Loss> losses = write_dataset(out, format, splits, write);
+  const std::vector<Loss> losses = write_folder(out, format, splits, write);
   report(loaded, splits, losses, out);
   print(written_data(out, format).string() + "\n");
   return 0;
@@ -90,11 +90,12 @@ int run_data_synth(const std::vector<std::string>& arguments) {
   options.require("out", "the folder to make, e.g. --out digits");
   const int64_t fifth = std::max(1, count / 5);
   const DataFormat format = parse_data_format(to);
-  write_dataset(out, format,
-                {{"train", synthetic_dataset(seed, "train", count)},
-                 {"val", synthetic_dataset(seed, "val", fifth)},
-                 {"test", synthetic_dataset(seed, "test", fifth)}},
-                write);
+  check_new_folder(out);
+  write_folder(out, format,
+               {{"train", synthetic_dataset(seed, "train", count)},
+                {"val", synthetic_dataset(seed, "val", fifth)},
+                {"test", synthetic_dataset(seed, "test", fifth)}},
+               write);
   print(written_data(out, format).string() + "\n");
   return 0;
 }

@@ -70,9 +70,13 @@ std::string copies_text(const DataFindings& findings, size_t max_listed) {
       continue;
     }
     if (listed++ >= max_listed) continue;
+    constexpr size_t kNamed = 8;
     std::vector<std::string> names;
-    for (const PictureRef& ref : copies.pictures) names.push_back(name_of(findings, ref));
-    text += fmt::format("  {}: {}\n", copies.identical ? "identical" : "nearly identical", fmt::join(names, ", "));
+    for (size_t i = 0; i < std::min(kNamed, copies.pictures.size()); ++i) {
+      names.push_back(name_of(findings, copies.pictures[i]));
+    }
+    text += fmt::format("  {}: {}", copies.identical ? "identical" : "nearly identical", fmt::join(names, ", "));
+    text += copies.pictures.size() > kNamed ? fmt::format(" and {} more\n", copies.pictures.size() - kNamed) : "\n";
   }
   if (listed > 0) text = fmt::format("in more than one split, which flatters the validation: {}\n", listed) + text;
   if (listed > max_listed) text += fmt::format("  ... and {} more\n", listed - max_listed);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 
 namespace fs = std::filesystem;
@@ -29,8 +30,7 @@ LoadedSplit load_one(const DataOptions& options, const std::string& split) {
 void add_data_options(Options& options, DataOptions& data, std::string* bad_data) {
   options.add("data", &data.data, kDataHelp).placeholder("D");
   options.add("names", &data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
-  options.add("images", &data.images, "the pictures of COCO files; empty = looked for around the file")
-      .placeholder("DIR");
+  options.add("images", &data.images, kImagesHelp).placeholder("DIR");
   if (bad_data) {
     options.add("bad-data", bad_data, "defects: leave out, repair (clip, turn, de-duplicate), or stop at the first")
         .choices({"skip", "repair", "error"});
@@ -41,16 +41,26 @@ void add_data_options(Options& options, DataOptions& data, std::string* bad_data
 
 std::vector<LoadedSplit> load_splits(const DataOptions& options, const std::string& wanted) {
   const std::vector<std::string> known = splits_of(options);
-  std::vector<LoadedSplit> loaded;
+  const bool whole = known == std::vector<std::string>{kWholeDataset};
+  std::vector<std::string> asked;
   for (const std::string& split : known) {
-    if (wanted == "all" || wanted == split) loaded.push_back(load_one(options, split));
+    if (wanted == "all" || wanted == split) asked.push_back(split);
   }
-  if (!loaded.empty()) return loaded;
-  if (known == std::vector<std::string>{kWholeDataset}) {
-    loaded.push_back(load_one(options, wanted));
-    return loaded;
+  if (asked.empty() && whole) asked.push_back(wanted);
+  if (asked.empty()) {
+    throw Error(fmt::format("{}: no split \"{}\"; it has {}", options.data, wanted, fmt::join(known, ", ")));
   }
-  throw Error(fmt::format("{}: no split \"{}\"; it has {}", options.data, wanted, fmt::join(known, ", ")));
+  DataOptions own = options;
+  std::vector<LoadedSplit> loaded;
+  for (const std::string& split : asked) {
+    loaded.push_back(load_one(own, split));
+    if (own.known_names.empty()) own.known_names = loaded.back().dataset.names;  // are those of all splits
+  }
+  if (wanted == "all") {
+    std::vector<Defect>& defects = loaded.front().report.defects;
+    for (Defect& defect : find_unread(options)) defects.push_back(std::move(defect));
+  }
+  return loaded;
 }
 
 std::map<std::string, Dataset> splits_to_write(std::vector<LoadedSplit>& loaded) {
@@ -73,16 +83,26 @@ std::string findings_of(const std::vector<LoadedSplit>& loaded, size_t max_liste
   return text;
 }
 
-void check_outside(const fs::path& out, const std::string& data) {
+void check_out_folder(const fs::path& out, const char* option, const DataOptions& data) {
   std::error_code reason;
-  if (!fs::is_directory(data, reason)) return;
-  const fs::path source = fs::weakly_canonical(data, reason), target = fs::weakly_canonical(out, reason);
-  const auto [end, in_target] = std::mismatch(source.begin(), source.end(), target.begin(), target.end());
-  if (end == source.end() || (std::next(end) == source.end() && end->empty())) {
-    throw Error(fmt::format("--out {}: lies in the data set itself, which is never touched; choose another place",
-                            out.string()),
-                Error::Kind::usage);
+  const fs::path target = fs::weakly_canonical(out, reason);
+  for (const fs::path& folder : source_folders(data)) {
+    const fs::path source = fs::weakly_canonical(folder, reason);
+    const auto [end, in_target] = std::mismatch(source.begin(), source.end(), target.begin(), target.end());
+    if (end == source.end() || (std::next(end) == source.end() && end->empty())) {
+      throw Error(fmt::format("{} {}: lies in {}, which belongs to the data set and is never touched; choose another "
+                              "place",
+                              option, out.string(), folder.string()),
+                  Error::Kind::usage);
+    }
   }
+  check_new_folder(out);
+}
+
+std::vector<Loss> write_folder(const fs::path& folder, DataFormat format, const std::map<std::string, Dataset>& splits,
+                               const WriteOptions& options) {
+  install_interrupt_handlers();
+  return write_dataset(folder, format, splits, options);
 }
 
 }  // namespace yolov3

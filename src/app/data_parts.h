@@ -8,6 +8,7 @@
 #include "app/model_data.h"
 #include "app/options.h"
 #include "data/source.h"
+#include "data/write.h"
 
 namespace yolov3 {
 
@@ -29,16 +30,22 @@ struct LoadedSplit {
   std::string error;  // why it could not be loaded, empty = it was
 };
 
-// `wanted` = "all": every split that there is, once. Errors: no such split, --data is no data set.
+// `wanted` = "all": every split that there is, once; what none of them reads is listed with the first.
+// Errors: no such split, --data is no data set.
 std::vector<LoadedSplit> load_splits(const DataOptions& options, const std::string& wanted);
 
 // The same where a split that cannot be loaded is the end, as what write_dataset takes: what has no splits is "train".
 std::map<std::string, Dataset> splits_to_write(std::vector<LoadedSplit>& loaded);
 
+// Writes FOLDER, which Ctrl-C ends without leaving half of it behind. Errors: as write_dataset.
+std::vector<Loss> write_folder(const std::filesystem::path& folder, DataFormat format,
+                               const std::map<std::string, Dataset>& splits, const WriteOptions& options);
+
 // Defects and what the files say beyond boxes, for people.
 std::string findings_of(const std::vector<LoadedSplit>& loaded, size_t max_listed);
 
-// OUT must not lie in the data set that is read. Errors: Kind::usage.
-void check_outside(const std::filesystem::path& out, const std::string& data);
+// Before a long run: OUT must be new or empty, and must not lie in a folder that the data set is read from. `option` is
+// for the message. Errors: Kind::usage.
+void check_out_folder(const std::filesystem::path& out, const char* option, const DataOptions& data);
 
 }  // namespace yolov3

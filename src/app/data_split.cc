@@ -1,18 +1,15 @@
-// yolov3 data split, yolov3 data preview
+// yolov3 data split
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
-#include <optional>
 #include <set>
 
 #include "app/data_parts.h"
 #include "app/program.h"
 #include "base/error.h"
-#include "base/files.h"
 #include "base/log.h"
-#include "data/batch_pictures.h"
 #include "data/data_kind.h"
-#include "data/loader.h"
 #include "data/look.h"
 #include "data/similar.h"
 #include "data/stats.h"
@@ -24,8 +21,10 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-// All pictures of the splits, each file once; ids stay unique.
-Dataset merged(const std::map<std::string, Dataset>& splits) {
+constexpr size_t kListed = 20;
+
+// All pictures of the splits, each file once; ids stay unique. What is passed over is written into `notes`.
+Dataset merged(const std::map<std::string, Dataset>& splits, std::string& notes) {
   Dataset all;
   std::set<fs::path> seen;
   std::set<int64_t> ids;
@@ -34,12 +33,16 @@ Dataset merged(const std::map<std::string, Dataset>& splits) {
     all.names = dataset.names;
     if (all.category_ids.empty()) all.category_ids = dataset.category_ids;
     for (const Example& example : dataset.examples) {
-      if (!seen.insert(example.image.lexically_normal()).second) continue;
+      if (!seen.insert(example.image.lexically_normal()).second) {
+        notes += fmt::format("{}: {} is in an earlier split too; taken once\n", example.origin, example.image.string());
+        continue;
+      }
       all.examples.push_back(example);
       ids.insert(example.image_id);
     }
   }
   if (ids.size() == all.examples.size()) return all;
+  if (!all.category_ids.empty()) notes += "the splits share ids of pictures; these are numbered anew\n";
   for (size_t i = 0; i < all.examples.size(); ++i) all.examples[i].image_id = static_cast<int64_t>(i);
   return all;
 }
@@ -65,8 +68,8 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
   const std::vector<std::vector<size_t>> groups =
       c.keep_copies ? copies_in(all, c.data.threads) : std::vector<std::vector<size_t>>();
   if (!groups.empty()) log_info("{} groups of alike pictures stay together", groups.size());
-  const std::vector<size_t> split_of =
-      stratify(all.examples, all.names.size(), groups, {1 - c.val - c.test, c.val, c.test}, c.data.seed);
+  const std::vector<double> shares = {1 - c.val - c.test, c.val, c.test};
+  const std::vector<size_t> split_of = stratify(all.examples, all.names.size(), groups, shares, c.data.seed);
   static const char* const kNames[] = {"train", "val", "test"};
   std::map<std::string, Dataset> splits;
   for (size_t i = 0; i < all.examples.size(); ++i) {
@@ -75,21 +78,17 @@ std::map<std::string, Dataset> deal_out(const Dataset& all, const SplitCommand& 
     split.category_ids = all.category_ids;
     split.examples.push_back(all.examples[i]);
   }
-  return splits;
-}
-
-void write_batches(const Dataset& dataset, const LoaderOptions& loader, int batches, const fs::path& out) {
-  Loader batches_of(dataset, loader);
-  batches_of.start_epoch(0);
-  make_directories(out);
-  for (int b = 0; b < batches; ++b) {
-    const std::optional<Batch> batch = batches_of.next();
-    if (!batch) break;
-    const fs::path path = out / fmt::format("batch{}.jpg", b);
-    check(!fs::exists(path), "{}: is there already; choose another --out", path.string());
-    save_batch_picture(path, *batch, dataset.names);
-    print(path.string() + "\n");
+  size_t largest = 1;
+  for (const std::vector<size_t>& group : groups) largest = std::max(largest, group.size());
+  for (size_t s = 0; s < shares.size(); ++s) {
+    if (shares[s] <= 0 || splits.contains(kNames[s])) continue;
+    throw Error(
+        fmt::format("no picture is left for {}: there are {} pictures, {} of them alike or nearly so (as frames "
+                    "of one camera are) and kept together; --keep-copies false deals them out one by one",
+                    kNames[s], all.examples.size(), largest),
+        Error::Kind::bad_data);
   }
+  return splits;
 }
 
 }  // namespace
@@ -112,57 +111,24 @@ int run_data_split(const std::vector<std::string>& arguments) {
   options.require("data", "the data set, e.g. --data data.yaml");
   options.require("out", "the folder to make, e.g. --out split");
   if (c.val + c.test >= 1) throw Error("--val and --test: expected to leave a share to train", Error::Kind::usage);
-  check_outside(c.out, c.data.data);
+  check_out_folder(c.out, "--out", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   std::vector<LoadedSplit> loaded = load_splits(c.data, "all");
   WriteOptions write;
   write.threads = c.data.threads;
-  write.notes = findings_of(loaded, std::numeric_limits<size_t>::max());
-  const std::map<std::string, Dataset> splits = deal_out(merged(splits_to_write(loaded)), c);
+  std::string notes;
+  const Dataset all = merged(splits_to_write(loaded), notes);
+  write.notes = findings_of(loaded, std::numeric_limits<size_t>::max()) + notes;
+  const std::map<std::string, Dataset> splits = deal_out(all, c);
   const DataFormat format = c.to.empty() ? format_of(c.data) : parse_data_format(c.to);
-  const std::vector<Loss> losses = write_dataset(c.out, format, splits, write);
-  std::string text = findings_of(loaded, 20);
-  if (!losses.empty()) text += "not said by the new files:\n" + describe(losses, 20);
+  const std::vector<Loss> losses = write_folder(c.out, format, splits, write);
+  const auto noted = std::count(notes.begin(), notes.end(), '\n');
+  std::string text = findings_of(loaded, kListed) + (noted <= static_cast<ptrdiff_t>(kListed) ? notes : "");
+  if (noted > static_cast<ptrdiff_t>(kListed)) text += fmt::format("{} pictures are in more than one split\n", noted);
+  if (!losses.empty()) text += "not said by the new files:\n" + describe(losses, kListed);
   for (const auto& [name, dataset] : splits) text += name + ": " + describe(dataset_stats(dataset, 416, 416), 416, 416);
   log_line(fit_for_terminal(text));
   print(written_data(c.out, format).string() + "\n");
-  return 0;
-}
-
-int run_data_preview(const std::vector<std::string>& arguments) {
-  DataOptions data;
-  LoaderOptions loader;
-  std::string bad_data = "skip", split = "train";
-  fs::path out = "preview";
-  ImageSize imgsz{416, 416};
-  int batches = 4;
-  Options options("data preview",
-                  "pictures of the batches as the trainer sees them: augmented, letterboxed, with boxes");
-  options.example("yolov3 data preview --data data.yaml --out preview", "preview/batch0.jpg to batch3.jpg");
-  add_data_options(options, data, &bad_data);
-  options.add("split", &split, "which part").choices({"train", "val", "test"});
-  options.add("batch", &loader.batch, "pictures in a batch; the first 16 are shown").alias("batch-size").range(1, 4096);
-  options.add("batches", &batches, "to write").range(1, 10000);
-  options.add("imgsz", &imgsz, "of the network, S or WxH");
-  loader.augmented = true;
-  options.add("augment", &loader.augmented, "flip, crop and move as in training");
-  options.add("out", &out, "folder to write into").placeholder("DIR");
-  if (!options.parse(arguments)) {
-    print(options.help());
-    return 0;
-  }
-  options.require("data", "the data set, e.g. --data data.yaml");
-  if (imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
-  data.bad_data = parse_bad_data_policy(bad_data);
-  std::vector<LoadedSplit> loaded = load_splits(data, split);
-  const std::string findings = findings_of(loaded, 10);
-  if (!findings.empty()) log_line(fit_for_terminal(findings));
-  const Dataset dataset = std::move(splits_to_write(loaded).begin()->second);
-  loader.width = imgsz.width;
-  loader.height = imgsz.height;
-  loader.shuffle = true;
-  loader.seed = data.seed;
-  write_batches(dataset, loader, batches, out);
   return 0;
 }
 

@@ -8,7 +8,9 @@
 #include "app/head_choice.h"
 #include "app/model_data.h"
 #include "app/options.h"
+#include "app/presets.h"
 #include "app/program.h"
+#include "app/target_options.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -27,8 +29,9 @@ struct ExplainCommand {
   std::filesystem::path out;
   bool letterbox = true;
   AssignOptions assign;
+  TargetWords target_words;
   double ignore_iou = 0.5;
-  std::string engine = "auto";
+  std::string preset = "notes", engine = "auto";
   int threads = 0;
 };
 
@@ -38,27 +41,17 @@ void add_options(Options& options, ExplainCommand& c) {
   options.example("yolov3 explain --data data.yaml --image 17 --weights best.h5 --json -",
                   "what the network answers in those cells, for programs");
   options.group("Data");
-  options.add("data", &c.data.data, "a data.yaml, a VOC folder, an annotation-lines .txt or synthetic[:N]")
-      .placeholder("D");
+  add_split_options(options, c.data, c.split, c.bad_data);
   options.add("image", &c.image, "which picture: its file name, or its number from 0").placeholder("NAME|NUMBER");
-  options.add("split", &c.split, "of the data set").choices({"train", "val", "test"});
-  options.add("names", &c.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
-  options
-      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
-      .choices({"skip", "repair", "error"});
   options.add("seed", &c.data.seed, "of synthetic data");
   add_head_options(options, c.network);
   options.add("letterbox", &c.letterbox, "keep the picture's proportions, with grey around it; false = stretch it");
-  options.add("positive-iou", &c.assign.positive_iou, "overlap above which an anchor answers for an object")
-      .range(0, 1);
-  options
-      .add("best-of-all", &c.assign.best_of_all,
-           "an object that no anchor overlaps that much gets the best of all scales")
-      .alias("best-anchor");
-  options.add("ignore-iou", &c.ignore_iou, "background whose box overlaps an object this much is not punished")
-      .range(0, 1);
   options.add("engine", &c.engine, "what runs --weights").choices({"auto", "dnnl", "reference", "torch", "checked"});
   options.add("threads", &c.threads, "of the network; 0 = all").range(0, 4096);
+  options.group("Targets, as training would have them");
+  options.add_presets(&c.preset, training_presets(), "those of a preset of train; what is given beside it wins");
+  add_target_options(options, c.assign, c.target_words).alias("best-anchor");
+  add_ignore_iou_option(options, c.ignore_iou);
   options.group("Results");
   options.add("out", &c.out, "a folder for a picture a scale: NAME-scale0.png, ...").placeholder("DIR");
   options.add("json", &c.json, "everything as JSON; - = stdout, instead of the table").placeholder("FILE|-");
@@ -122,7 +115,8 @@ ExplainedPicture explain(const ExplainCommand& c, const Dataset& dataset, Chosen
   picture.objects = std::move(sample.objects_net);
   picture.names = dataset.names;
   picture.heads = heads(network.spec);
-  picture.positive_iou = c.assign.positive_iou;
+  picture.assign = c.assign;
+  picture.words = c.target_words;
   picture.ignore_iou = c.ignore_iou;
   picture.explanation = explain_targets(picture.objects, picture.heads, c.assign);
   if (network.model) picture.answers = ask_network(c, network.spec, std::move(*network.model), planes, picture);
@@ -152,10 +146,12 @@ int run_explain(const std::vector<std::string>& arguments) {
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml");
-  if (c.network.weights.empty() && (options.was_given("engine") || options.was_given("ignore-iou"))) {
-    throw Error("--engine and --ignore-iou go with --weights: without a network there are no predictions",
+  for (const char* name : {"engine", "ignore-iou", "ignore-boxes"}) {
+    if (!c.network.weights.empty() || !options.was_given(name)) continue;
+    throw Error(fmt::format("--{} goes with --weights: without a network there are no predictions", name),
                 Error::Kind::usage);
   }
+  finish_target_options(options, c.target_words, c.assign);
   check_writable(c.json);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.verify_images = false;  // one is read

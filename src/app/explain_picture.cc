@@ -90,7 +90,7 @@ class ScalePicture {
       outline_box(image_, cell, kInk, 2);
       for (const ExplainedTarget* target : own) {
         const Anchor& anchor = head_.anchors[static_cast<size_t>(target->at.anchor)];
-        const bool best = std::ranges::all_of(own, [&](const ExplainedTarget* t) { return t->iou <= target->iou; });
+        const bool best = std::ranges::all_of(own, [&](const ExplainedTarget* t) { return t->fit <= target->fit; });
         outline_box(image_,
                     box_from_center(cell.center_x(), cell.center_y(), anchor.width * zoom_, anchor.height * zoom_),
                     color, best ? 3 : 1, true);
@@ -124,8 +124,15 @@ class ScalePicture {
 
   void draw_objects() {
     for (const int i : own_objects()) {
-      outline_box(image_, zoomed(object(i).box), object_color(i), 4);
+      const Box box = zoomed(object(i).box);
+      outline_box(image_, box, object_color(i), 4);
+      draw_centre(image_, box);
     }
+  }
+
+  static void draw_centre(Image& image, const Box& box) {
+    fill_box(image, box_from_center(box.center_x(), box.center_y(), 9, 9), kInk, 1);
+    fill_box(image, box_from_center(box.center_x(), box.center_y(), 5, 5), kWhite, 1);
   }
 
   void draw_collisions() {
@@ -144,11 +151,11 @@ class ScalePicture {
 
   // A line of the table under the picture.
   std::string line_of(int index, const std::vector<const ExplainedTarget*>& own) const {
-    if (own.empty()) return object_name(index) + ": overwritten at this scale";
+    if (own.empty()) return object_name(index) + ": other objects have its anchors at this scale";
     const Assignment& at = own[0]->at;
-    std::string text = fmt::format("{}: cell gy {} gx {}, IoU of anchor", object_name(index), at.gy, at.gx);
+    std::string text = fmt::format("{}: cell gy {} gx {}, fit of anchor", object_name(index), at.gy, at.gx);
     for (const ExplainedTarget* target : own) {
-      text += fmt::format("{} {}: {:.2f}", target == own[0] ? "" : ",", target->at.anchor, target->iou);
+      text += fmt::format("{} {}: {:.2f}", target == own[0] ? "" : ",", target->at.anchor, target->fit);
     }
     if (!p_.answers) return text;
     const Answer& answer = surest_answer(own);
@@ -200,8 +207,8 @@ class ScalePicture {
               fmt::format("scale {} (of 0 to {}, small objects first): {} x {} cells of {:g} x {:g} pixels", scale_,
                           p_.heads.size() - 1, head_.grid_width, head_.grid_height, head_.stride_x, head_.stride_y),
               10, 12, kLetters + 3, kInk);
-    draw_text(top, fmt::format("anchors  {}    an anchor answers above IoU {:g}", anchors, p_.positive_iou), 10,
-              12 + kLetters + 14, kLetters, kInk);
+    draw_text(top, fmt::format("anchors  {}    {}", anchors, matching_text(p_)), 10, 12 + kLetters + 14, kLetters,
+              kInk);
     return top;
   }
 
@@ -242,7 +249,8 @@ class ScalePicture {
     say("object that this scale answers for (one colour an object)");
     fill_box(bottom, sign(), sample, 0.65);
     outline_box(bottom, sign(), kInk, 2);
-    say("the cell that answers: the one with the object's centre");
+    draw_centre(bottom, sign());
+    say("the cell that answers: the one with the object's centre, the white dot");
     outline_box(bottom, sign(), sample, 2, true);
     say("an anchor that answers, centred in the cell; thick: the one that fits best");
     outline_box(bottom, sign(), kGrey, 2);
@@ -251,7 +259,7 @@ class ScalePicture {
     outline_box(bottom, cross, kRed, 4);
     draw_line(bottom, cross.x0, cross.y0, cross.x1, cross.y1, kRed, 4);
     draw_line(bottom, cross.x0, cross.y1, cross.x1, cross.y0, kRed, 4);
-    say("collision: a later object has taken this cell's anchor from an earlier one");
+    say("collision: more than one object wanted an anchor of this cell; one has it");
     if (!p_.answers) return bottom;
     draw_white_box(bottom, sign());
     say("the box that the network answers with (of the anchor whose objectness is greatest)");

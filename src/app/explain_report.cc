@@ -30,11 +30,13 @@ Json answer_json(const Answer& answer) {
 Json assignments_json(const ExplainedPicture& p) {
   Json all = Json::array();
   for (size_t i = 0; i < p.explanation.targets.size(); ++i) {
-    const auto& [at, iou] = p.explanation.targets[i];
+    const auto& [at, iou, fit, moved] = p.explanation.targets[i];
     const Annotation& object = p.objects[static_cast<size_t>(at.object)];
     Json one = place(at.head, at.gy, at.gx, at.anchor);
     one["class_id"] = object.class_id;
     one["iou"] = iou;
+    one["fit"] = fit;
+    one["moved"] = moved;
     one["box"] = centre_box(object.box);
     one["object"] = at.object;
     if (p.answers) one["answer"] = answer_json(p.answers->of_targets[i]);
@@ -86,28 +88,47 @@ std::string object_name(const ExplainedPicture& p, int object) {
 }
 
 std::string target_line(const ExplainedPicture& p, size_t i) {
-  const auto& [at, iou] = p.explanation.targets[i];
+  const auto& [at, iou, fit, moved] = p.explanation.targets[i];
   const Anchor& anchor = p.heads[static_cast<size_t>(at.head)].anchors[static_cast<size_t>(at.anchor)];
   std::string line = fmt::format("{:>5} {:>4} {:>4}  {} ({:g}x{:g}) {:>6.3f}  {}", at.head, at.gy, at.gx, at.anchor,
-                                 anchor.width, anchor.height, iou, object_name(p, at.object));
+                                 anchor.width, anchor.height, fit, object_name(p, at.object));
+  if (moved) line += ": the next best anchor, a better one is taken";
   if (p.answers) {
     const Answer& answer = p.answers->of_targets[i];
-    line += fmt::format(": objectness {:.3f}, {} {:.3f}, box IoU {:.3f}", answer.objectness,
+    line += fmt::format("; objectness {:.3f}, {} {:.3f}, box IoU {:.3f}", answer.objectness,
                         class_name(answer.best_class, p.names), answer.best_class_probability, answer.iou);
   }
   return line + "\n";
 }
 
+std::string measure_name(const ExplainedPicture& p) {
+  switch (p.assign.measure) {
+    case AnchorMeasure::shape: return "shape IoU";
+    case AnchorMeasure::ratio: return "1/ratio";
+    case AnchorMeasure::cell: break;
+  }
+  return "IoU";
+}
+
 }  // namespace
 
+std::string matching_text(const ExplainedPicture& p) {
+  if (p.assign.matching == Matching::best) return fmt::format("the best anchor by {} answers", measure_name(p));
+  if (p.assign.measure == AnchorMeasure::ratio) {
+    return fmt::format("an anchor answers below a ratio of {:g}", p.assign.positive_ratio);
+  }
+  return fmt::format("an anchor answers above {} {:g}", measure_name(p), p.assign.positive_iou);
+}
+
 std::string explain_text(const ExplainedPicture& p) {
-  std::string text = fmt::format("{}: {} objects, {} targets\n{:>5} {:>4} {:>4}  {:<16} {:>6}\n", p.source,
-                                 p.objects.size(), p.explanation.targets.size(), "scale", "gy", "gx", "anchor", "IoU");
+  std::string text =
+      fmt::format("{}: {} objects, {} targets: {}\n{:>5} {:>4} {:>4}  {:<16} {:>6}\n", p.source, p.objects.size(),
+                  p.explanation.targets.size(), matching_text(p), "scale", "gy", "gx", "anchor", measure_name(p));
   for (size_t i = 0; i < p.explanation.targets.size(); ++i) text += target_line(p, i);
   for (const auto& [kept, overwritten] : p.explanation.collisions) {
     for (const int object : overwritten) {
-      text += fmt::format("collision: scale {}, cell gy {} gx {}, anchor {}: {} takes it from {}\n", kept.head, kept.gy,
-                          kept.gx, kept.anchor, object_name(p, kept.object), object_name(p, object));
+      text += fmt::format("collision: scale {}, cell gy {} gx {}, anchor {}: {} has it, {} wanted it too\n", kept.head,
+                          kept.gy, kept.gx, kept.anchor, object_name(p, kept.object), object_name(p, object));
     }
   }
   for (const int object : p.explanation.lost) {
@@ -128,7 +149,13 @@ std::string explain_json(const ExplainedPicture& p) {
             {"scales", scales_json(p)},
             {"names", p.names},
             {"image", p.source},
-            {"positive_iou", p.positive_iou}};
+            {"matching", p.words.matching},
+            {"anchor_fit", p.words.anchor_fit},
+            {"positive_iou", p.assign.positive_iou},
+            {"positive_ratio", p.assign.positive_ratio},
+            {"best_of_all", p.assign.best_of_all},
+            {"collision", p.words.collision},
+            {"ignore_boxes", p.words.ignore_boxes}};
   if (p.answers) {
     json["ignore_iou"] = p.ignore_iou;
     json["ignored"] = ignored_json(*p.answers);

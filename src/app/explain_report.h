@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "app/target_options.h"
 #include "detect/explain.h"
 #include "image/image.h"
 
@@ -18,12 +19,17 @@ struct ExplainedPicture {
   std::vector<Annotation> objects;  // box_net
   std::vector<std::string> names;
   std::vector<Head> heads;
-  double positive_iou = 0.3, ignore_iou = 0.5;
+  AssignOptions assign;
+  TargetWords words;  // of `assign`
+  double ignore_iou = 0.5;
   Explanation explanation;
   std::optional<Answers> answers;  // with weights
 };
 
 std::string explain_text(const ExplainedPicture& picture);
+
+// "an anchor answers above IoU 0.3"
+std::string matching_text(const ExplainedPicture& picture);
 
 // docs/formats.md has the keys. Boxes are cx, cy, w, h in network pixels.
 std::string explain_json(const ExplainedPicture& picture);

@@ -3,8 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/files.h"
 #include "format/model_file.h"
 #include "image/load.h"
@@ -17,21 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const std::vector<std::string>& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 // Pictures of 416x416, so that their pixels are the network's: a.png has two objects of 10x13 in the middle of cell
 // (5,5) of scale 0 and one of 373x326 in the middle of cell (6,6) of scale 2; b.png has one of 10x13 in cell (5,5).
@@ -79,6 +64,42 @@ TEST_F(Explain, SaysWhoAnswersForWhat) {
   EXPECT_EQ(json["collisions"][0]["object"], 1);
   EXPECT_EQ(json["lost"], Json::parse("[0]"));
   EXPECT_FALSE(json.contains("ignored"));
+}
+
+TEST_F(Explain, FollowsTheOptionsOfTheTargets) {
+  const auto explain = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--image", "a.png", "--json", "-"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Ran ran = run(words("explain", all));
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    return Json::parse(ran.out);
+  };
+  // One anchor an object, the first for cat and dog: the dog has it.
+  const Json paper = explain({"--preset", "paper"});
+  EXPECT_EQ(paper["matching"], "best");
+  EXPECT_EQ(paper["anchor_fit"], "shape");
+  EXPECT_EQ(paper["ignore_boxes"], "all");
+  ASSERT_EQ(paper["assignments"].size(), 2u);
+  EXPECT_EQ(paper["assignments"][0]["object"], 1);
+  EXPECT_EQ(paper["lost"], Json::parse("[0]"));
+  // The dog of 12x13 is content with the second anchor, which it overlaps by 156/480.
+  const Json free = explain({"--preset", "paper", "--collision", "free"});
+  ASSERT_EQ(free["assignments"].size(), 3u);
+  EXPECT_EQ(free["assignments"][0]["object"], 0);
+  EXPECT_EQ(free["assignments"][0]["moved"], false);
+  EXPECT_EQ(free["assignments"][1]["object"], 1);
+  EXPECT_EQ(free["assignments"][1]["anchor"], 1);
+  EXPECT_EQ(free["assignments"][1]["moved"], true);
+  EXPECT_NEAR(free["assignments"][1]["fit"].get<double>(), 156.0 / 480, 1e-6);
+  EXPECT_TRUE(free["lost"].empty());
+  // 12x13 is at most 1.2 times 10x13, and 16x30 is 2.3 times as high as it.
+  const Json ratio = explain({"--anchor-fit", "ratio", "--positive-ratio", "1.5"});
+  EXPECT_EQ(ratio["assignments"].size(), 2u);
+  EXPECT_NEAR(ratio["assignments"][0]["fit"].get<double>(), 1 / 1.2, 1e-6);
+  const Ran text = run(words("explain", {"--image", "a.png", "--matching", "best", "--collision", "free"}));
+  EXPECT_NE(text.out.find("3 targets: the best anchor by IoU answers"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("anchor 0: object 0 (cat) has it, object 1 (dog) wanted it too"), std::string::npos);
+  EXPECT_NE(text.out.find("object 1 (dog): the next best anchor, a better one is taken"), std::string::npos);
 }
 
 TEST_F(Explain, WritesAPictureAScale) {
@@ -142,6 +163,22 @@ TEST_F(Explain, AnchorsAreComparedAndWritten) {
             std::string::npos);
 }
 
+// The cat of a.png loses its anchor to the dog and has no other; with free anchors the dog is content with its second.
+TEST_F(Explain, AnchorsCountTargetsByTheSameOptions) {
+  const auto present = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--clusters", "3", "--json", "-"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Ran ran = run(words("anchors", all));
+    EXPECT_EQ(ran.code, 0) << ran.err;
+    const Json json = Json::parse(ran.out)["present"];
+    return std::vector<int>{json["overwritten"], json["lost"], json["scales"][0]["targets"]};
+  };
+  EXPECT_EQ(present({}), (std::vector<int>{1, 1, 3}));  // dog: two, cat of b.png
+  EXPECT_EQ(present({"--collision", "free"}), (std::vector<int>{1, 0, 3}));
+  EXPECT_EQ(present({"--matching", "best"}), (std::vector<int>{1, 1, 2}));
+  EXPECT_EQ(run(words("anchors", {"--ignore-boxes", "all"})).code, 2);
+}
+
 TEST_F(Explain, AnchorsIntoACfg) {
   write_file(folder_ / "my.cfg", write_cfg(yolov3({.classes = 2})));
   std::string text;
@@ -158,6 +195,31 @@ TEST_F(Explain, AnchorsIntoACfg) {
   EXPECT_EQ(parse_cfg(read_file(path("new.cfg")), "new.cfg").spec, yolov3({.classes = 2, .anchors = want}));
   EXPECT_EQ(run(words("anchors", {"--clusters", "12", "--out", path("n.cfg")})).code, 1);  // and too few sizes
   EXPECT_EQ(run(words("anchors", {"--out", path("n.txt")})).code, 2);
+}
+
+// A COCO file whose pictures are elsewhere, one of them cut short: its size is all that anchors needs.
+TEST_F(Explain, CocoPicturesAreFoundAndNotDecodedForTheirSizes) {
+  make_directories(folder_ / "p");
+  fs::rename(folder_ / "b.png", folder_ / "p/b.png");
+  save_image(folder_ / "p/c.jpg", Image(416, 416, 90));
+  const std::string whole = read_file(folder_ / "p/c.jpg");
+  write_file(folder_ / "p/c.jpg", whole.substr(0, whole.size() - 60));
+  write_file(folder_ / "i.json", R"({"images":[{"id":1,"file_name":"b.png"},{"id":2,"file_name":"c.jpg"}],
+"annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[39,37.5,10,13]},
+{"id":2,"image_id":2,"category_id":1,"bbox":[21.5,45,373,326]}],"categories":[{"id":1,"name":"cat"}]})");
+  const std::vector<std::string> data = {"--data", path("i.json"), "--images", path("p")};
+  std::vector<std::string> anchors = {"anchors", "--model", "yolov3-tiny", "--clusters", "2", "--json", path("a.json")};
+  anchors.insert(anchors.end(), data.begin(), data.end());
+  const Ran ran = run(anchors);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const Json json = Json::parse(read_file(path("a.json")));
+  EXPECT_EQ(json["boxes"], 2);
+  EXPECT_EQ(json["new"]["scales"][1]["anchors"], Json::parse("[[373.0,326.0]]"));
+  std::vector<std::string> explain = {"explain", "--image", "b.png", "--json", "-"};
+  explain.insert(explain.end(), data.begin(), data.end());
+  const Ran explained = run(explain);
+  ASSERT_EQ(explained.code, 0) << explained.err;
+  EXPECT_EQ(Json::parse(explained.out)["assignments"][0]["anchor"], 0);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ constexpr float kDarknetEpsilon = 1e-5f;
 
 struct ExportCommand {
   ModelChoice model;
-  std::string to = "h5";
+  std::string to;  // empty: by the ending of `out`
   fs::path out;
   ImageSize imgsz;
   OnnxExportOptions onnx;
@@ -49,11 +49,39 @@ std::vector<std::string> add_options(Options& options, ExportCommand& c) {
   options
       .add("to", &c.to,
            "onnx = for OpenCV, ONNX Runtime and others; darknet = .weights, .cfg and .names; keras = weights in Keras' "
-           "layout, for its epsilon of 1e-3; h5 = this "
-           "program's own model file")
+           "layout, for its epsilon of 1e-3; h5 = this program's own model file; empty = by the ending of --out, where "
+           ".h5 is this program's own")
       .choices({"onnx", "darknet", "keras", "h5"});
   options.add("out", &c.out, "the file to write; nothing that exists is overwritten").placeholder("FILE");
   return add_onnx_options(options, c.onnx);
+}
+
+// What the ending of a file promises; empty: nothing.
+std::string format_of_ending(const fs::path& out) {
+  const std::string ending = to_lower(out.extension().string());
+  if (ending == ".onnx") return "onnx";
+  if (ending == ".weights") return "darknet";
+  return ending == ".h5" || ending == ".hdf5" ? "h5" : "";
+}
+
+// Errors: Kind::usage where nothing says the format, or --to and the ending contradict each other.
+std::string chosen_format(const ExportCommand& c) {
+  const std::string promised = format_of_ending(c.out);
+  const auto usage = [&](const std::string& message) { throw Error(message, Error::Kind::usage); };
+  if (c.to.empty() && promised.empty()) {
+    usage(
+        fmt::format("--out {}: its ending is none of .onnx, .weights and .h5; say what to write with --to "
+                    "onnx|darknet|keras|h5",
+                    c.out.string()));
+  }
+  if (c.to.empty()) return promised;
+  const bool hdf5 = c.to == "keras" || c.to == "h5";
+  if (!promised.empty() && promised != c.to && !(hdf5 && promised == "h5")) {
+    usage(fmt::format("--to {} and --out {} contradict each other; give one of them, or another ending", c.to,
+                      c.out.string()));
+  }
+  if (c.out == "-" && c.to != "onnx") usage(fmt::format("--out - goes with --to onnx, not with --to {}", c.to));
+  return c.to;
 }
 
 void check_free(const fs::path& path) {
@@ -61,11 +89,15 @@ void check_free(const fs::path& path) {
   check(!fs::exists(path, ignored), "{}: exists already; export overwrites nothing", path.string());
 }
 
-Model load(const ExportCommand& c) {
+Model load(const ExportCommand& c, const std::string& to) {
   LoadedModel loaded = load_chosen(c.model);
-  if (!loaded.named && c.to != "keras") {
+  if (!loaded.named && to != "keras") {
     log_warning("{}: it names no classes, so numbers are written for them; --names FILE gives them names",
                 c.model.weights.string());
+  }
+  if (loaded.model.quantization && to != "h5") {
+    log_info("{}: its int8 scales stay behind: only an .h5 of this program has a place for them",
+             c.model.weights.string());
   }
   Model model = std::move(loaded.model);
   if (c.imgsz.width > 0) model.spec = with_input_size(std::move(model.spec), c.imgsz.width, c.imgsz.height);
@@ -78,6 +110,17 @@ int64_t pictures_seen(const Model& model) {
   return std::max<int64_t>(0, parse_integer(fact->second).value_or(0));
 }
 
+// One name a line, as they are read back.
+std::string names_text(const std::vector<std::string>& names, const fs::path& path) {
+  std::string text;
+  for (const std::string& name : names) {
+    check(!name.empty() && trim(name) == name && name.find_first_of("\r\n") == std::string::npos,
+          "{}: the class name \"{}\" cannot stand in a file of one name a line; rename it", path.string(), name);
+    text += name + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 void export_darknet(const Model& model, const fs::path& out) {
@@ -86,11 +129,16 @@ void export_darknet(const Model& model, const fs::path& out) {
         out.string());
   for (const fs::path& path : {out, cfg, names}) check_free(path);
   const Rescaled rescaled = with_bn_epsilon(model.spec, model.weights, kDarknetEpsilon);
-  std::string list;
-  for (const std::string& name : model.names) list += name + "\n";
-  write_file(cfg, write_cfg(rescaled.spec));
-  write_file(names, list);
-  save_darknet_weights(out, rescaled.spec, rescaled.weights, {.seen = pictures_seen(model)});
+  const std::string list = names_text(model.names, names);
+  try {
+    write_file(cfg, write_cfg(rescaled.spec));
+    write_file(names, list);
+    save_darknet_weights(out, rescaled.spec, rescaled.weights, {.seen = pictures_seen(model)});
+  } catch (const Error&) {  // all three or none
+    std::error_code ignored;
+    for (const fs::path& path : {cfg, names}) fs::remove(path, ignored);
+    throw;
+  }
   log_info("{}: written, with {} and {}", out.string(), cfg.filename().string(), names.filename().string());
 }
 
@@ -116,23 +164,24 @@ int run_export(const std::vector<std::string>& arguments) {
   }
   options.require("weights", "the model, e.g. --weights runs/train/exp/weights/best.h5");
   options.require("out", "the file to write, e.g. --out model.weights");
+  const std::string to = chosen_format(c);
   for (const std::string& name : onnx_options) {
-    if (c.to != "onnx" && options.was_given(name)) {
+    if (to != "onnx" && options.was_given(name)) {
       throw Error(fmt::format("--{} has no effect here: it goes with --to onnx", name), Error::Kind::usage);
     }
   }
-  if (c.to == "onnx") check_onnx_options(options, c.onnx);
+  if (to == "onnx") check_onnx_options(options, c.onnx);
   check_writable(c.out.string());
-  const Model model = load(c);
-  if (c.to == "onnx") {
+  const Model model = load(c, to);
+  if (to == "onnx") {
     check_free(c.out);
     c.onnx.out = c.out;
     c.onnx.imgsz = c.imgsz;
     export_onnx(model, c.onnx);
   }
-  if (c.to == "darknet") export_darknet(model, c.out);
-  if (c.to == "keras") export_keras(model, c.out);
-  if (c.to == "h5") export_h5(model, c.out);
+  if (to == "darknet") export_darknet(model, c.out);
+  if (to == "keras") export_keras(model, c.out);
+  if (to == "h5") export_h5(model, c.out);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 // What `yolov3 export` writes, by the words of --to.
 //
-// Errors: as the writers say. Nothing that exists is overwritten.
+// Errors: as the writers say; class names that a list of names cannot hold. Nothing that exists is overwritten, and what
+// fails leaves nothing.
 #pragma once
 
 #include <filesystem>

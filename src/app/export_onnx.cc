@@ -34,9 +34,12 @@ OnnxOptions complete(const OnnxExportOptions& given) {
   return options;
 }
 
+constexpr int kVerifiedPictures = 8;  // at once: a batch of hundreds would only take memory
+
 // What OpenCV 4.6 runs rightly: it has no NonMaxSuppression, cannot compute with sizes that it does not know, and gives
 // each cell its place in the first picture of a batch only.
 OnnxOptions fit_for_opencv(OnnxOptions options) {
+  options.batch = std::min(options.batch, kVerifiedPictures);
   if (options.head == OnnxHead::nms) options.head = OnnxHead::boxes;
   if (options.head == OnnxHead::raw) return options;
   options.dynamic_size = false;
@@ -119,19 +122,23 @@ std::string describe(const OnnxOptions& options, const NetworkSpec& spec) {
                      options.batch == 0 ? "any batch" : fmt::format("batch {}", options.batch), size);
 }
 
-const char* lacks(const OnnxOptions& options) {
-  if (options.head == OnnxHead::nms) return "it has no NonMaxSuppression";
-  if (options.dynamic_size) return "it decodes boxes only where the size is fixed";
-  return "it decodes only the first picture of a batch rightly";
+// Why a file is not run itself.
+std::string obstacle(const OnnxOptions& options) {
+  const std::string cannot = fmt::format("OpenCV {} cannot run this file itself: ", opencv_version());
+  if (options.head == OnnxHead::nms) return cannot + "it has no NonMaxSuppression";
+  if (options.head == OnnxHead::raw) return fmt::format("{} pictures at once are not tried", options.batch);
+  if (options.dynamic_size) return cannot + "it decodes boxes only where the size is fixed";
+  return cannot + "it decodes only the first picture of a batch rightly";
 }
 
 // What OpenCV cannot run is proved as far as it goes, and said.
 std::string verify_what_opencv_can(const Model& model, const std::string& file, const OnnxOptions& options) {
   const OnnxOptions runnable = fit_for_opencv(options);
   if (!differs(runnable, options)) return verify(model, file, options, "it");
-  return fmt::format("OpenCV {} cannot run this file itself: {}. Instead:\n", opencv_version(), lacks(options)) +
+  return fmt::format("{}. Instead:\n", obstacle(options)) +
          verify(model, make_onnx(model, runnable), runnable,
-                fmt::format("the same network with --head boxes ({})", describe(runnable, model.spec)));
+                fmt::format("the same network with --head {} ({})", runnable.head == OnnxHead::raw ? "raw" : "boxes",
+                            describe(runnable, model.spec)));
 }
 
 }  // namespace

@@ -5,14 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_onnx_runtime.h"
 #include "base/error.h"
-#include "base/files.h"
-#include "base/text.h"
 #include "detect/decode.h"
 #include "detect/nms.h"
 #include "engine/test_networks.h"
@@ -157,6 +154,18 @@ TEST(ExportOnnx, WritesAndSaysWhatWasProved) {
   fs::remove_all(folder);
 }
 
+// 65536 pictures of 64 x 96 would be 4.8 GB of noise, before a single map of them.
+TEST(ExportOnnx, ALargeBatchIsProvedOnAFewPictures) {
+  const fs::path folder = make_test_folder("export_onnx");
+  ::testing::internal::CaptureStdout();
+  export_onnx(model_of(kinds_of_networks().at(2)), {.out = folder / "a.onnx", .onnx = {.batch = 65536}});
+  const std::string out = ::testing::internal::GetCapturedStdout();
+  EXPECT_NE(out.find("65536 pictures at once are not tried"), std::string::npos) << out;
+  EXPECT_NE(out.find("--head raw (opset 11, batch 8"), std::string::npos) << out;
+  EXPECT_NE(out.find("largest difference"), std::string::npos) << out;
+  fs::remove_all(folder);
+}
+
 TEST(ExportOnnx, OptionsWithoutEffectAreRefused) {
   const auto code = [](std::vector<std::string> words) {
     words.insert(words.begin(), {"export", "--weights", "missing.h5", "--to", "onnx", "--out", "a.onnx"});
@@ -172,52 +181,15 @@ TEST(ExportOnnx, OptionsWithoutEffectAreRefused) {
 
 // --- ONNX Runtime -------------------------------------------------------------------------------------------------
 
-std::string output_of(const std::string& command) {
-  std::string out;
-  FILE* pipe = ::popen(command.c_str(), "r");
-  char buffer[4096];
-  for (size_t n = 0; pipe != nullptr && (n = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) out.append(buffer, n);
-  return pipe != nullptr && ::pclose(pipe) == 0 ? out : "";
-}
-
 class OnnxRuntimeSlow : public ::testing::Test {
  protected:
   void SetUp() override {
-    version_ = std::string(trim(output_of(script_ + " version 2>/dev/null")));
-    if (version_.empty()) {
-      GTEST_SKIP() << "SKIPPED: no onnxruntime-node in $ORT_NODE_MODULES or ./node_modules (npm install "
-                      "onnxruntime-node): exports were NOT run in ONNX Runtime";
-    }
+    if (!runtime_.is_there()) GTEST_SKIP() << test::OnnxRuntime::absence();
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  nlohmann::json run(const std::string& file, const Tensor& images) {
-    write_file(folder_ / "model.onnx", file);
-    write_file(folder_ / "input.f32",
-               {reinterpret_cast<const char*>(images.data()), static_cast<size_t>(images.size()) * sizeof(float)});
-    std::string shape;
-    for (const int64_t side : images.shape()) shape += (shape.empty() ? "" : ",") + std::to_string(side);
-    const std::string out = output_of(script_ + " " + (folder_ / "model.onnx").string() + " " +
-                                      (folder_ / "input.f32").string() + " " + shape);
-    EXPECT_NE(out, "") << "ONNX Runtime " << version_ << " failed";
-    return out.empty() ? nlohmann::json::object() : nlohmann::json::parse(out);
-  }
-
-  std::vector<Tensor> maps(const std::string& file, const Tensor& images, const std::vector<std::string>& names) {
-    const nlohmann::json found = run(file, images);
-    std::vector<Tensor> tensors;
-    for (const std::string& name : names) {
-      const auto values = found.at(name).at("data").get<std::vector<float>>();
-      Tensor tensor(found.at(name).at("dims").get<Shape>());
-      std::ranges::copy(values, tensor.data());
-      tensors.push_back(std::move(tensor));
-    }
-    return tensors;
-  }
-
-  const std::string script_ = "node " YOLOV3_SOURCE_DIR "/bench/peers/ort_run.js";
   const fs::path folder_ = make_test_folder("onnx_runtime");
-  std::string version_;
+  const test::OnnxRuntime runtime_{folder_};
 };
 
 // The last network has two heads, joined maps and an upsampling between.
@@ -233,8 +205,9 @@ TEST_F(OnnxRuntimeSlow, EveryKindOfLayerIsTheSame) {
     const Model model = model_of(cfg);
     const Tensor images = random_images(1, 96, 64);
     const std::vector<std::string> names = onnx_outputs(model.spec, OnnxHead::raw);
-    expect_near(differences(names, reference(model, OnnxHead::raw, images), maps(make_onnx(model, {}), images, names)),
-                cfg.name);
+    expect_near(
+        differences(names, reference(model, OnnxHead::raw, images), runtime_.maps(make_onnx(model, {}), images, names)),
+        cfg.name);
   }
 }
 
@@ -246,29 +219,13 @@ TEST_F(OnnxRuntimeSlow, DecodedBoxesAreTheSameAtAnyBatchAndSize) {
         make_onnx(model, {.head = OnnxHead::boxes, .opset = opset, .batch = 0, .dynamic_size = true});
     for (const int64_t side : {64, 96}) {
       const Tensor images = random_images(side == 96 ? 3 : 1, side, 64);
-      expect_near(differences(names, reference(model, OnnxHead::boxes, images), maps(file, images, names)),
+      expect_near(differences(names, reference(model, OnnxHead::boxes, images), runtime_.maps(file, images, names)),
                   std::to_string(side));
     }
   }
 }
 
-struct Kept {
-  int64_t image;
-  Detection detection;
-};
-
-std::vector<Kept> kept_of(const nlohmann::json& found) {
-  const auto data = [&](const char* name) -> const nlohmann::json& { return found.at(name).at("data"); };
-  std::vector<Kept> all;
-  for (size_t i = 0; i < data("score").size(); ++i) {
-    const auto corner = [&](size_t c) { return data("box")[4 * i + c].get<float>(); };
-    all.push_back({data("image")[i].get<int64_t>(),
-                   {{corner(0), corner(1), corner(2), corner(3)},
-                    data("class_id")[i].get<int>(),
-                    data("score")[i].get<float>()}});
-  }
-  return all;
-}
+using Kept = test::OnnxDetection;
 
 bool is_same(const Kept& a, const Kept& b) {
   const Box &p = a.detection.box, &q = b.detection.box;
@@ -293,12 +250,12 @@ TEST_F(OnnxRuntimeSlow, SuppressionKeepsTheSameBoxes) {
     }
     EXPECT_GT(ours.size(), 10u);
     for (const bool dynamic : {false, true}) {
-      std::vector<Kept> theirs = kept_of(run(make_onnx(model, {.head = OnnxHead::nms,
-                                                               .batch = dynamic ? 0 : 2,
-                                                               .dynamic_size = dynamic,
-                                                               .score_threshold = 0.3f,
-                                                               .multi_label = multi_label}),
-                                             images));
+      std::vector<Kept> theirs = test::detections_of_nms(runtime_.run(make_onnx(model, {.head = OnnxHead::nms,
+                                                                                        .batch = dynamic ? 0 : 2,
+                                                                                        .dynamic_size = dynamic,
+                                                                                        .score_threshold = 0.3f,
+                                                                                        .multi_label = multi_label}),
+                                                                      images));
       EXPECT_EQ(theirs.size(), ours.size());
       for (size_t i = 1; i < theirs.size(); ++i) {
         const Kept &before = theirs[i - 1], &now = theirs[i];

@@ -32,8 +32,8 @@ std::string page_head(std::string_view title) {
 }
 
 std::string image_tag(const Image& image, const std::string& alt) {
-  return fmt::format("<img alt=\"{}\" src=\"data:image/jpeg;base64,{}\">", escaped(alt),
-                     base64(encode_jpeg(image, 80)));
+  return fmt::format("<img alt=\"{}\" width={} height={} src=\"data:image/jpeg;base64,{}\">", escaped(alt), image.width,
+                     image.height, base64(encode_jpeg(image, 82)));
 }
 
 std::string json_for_page(std::string_view json) {

@@ -70,7 +70,7 @@ Described describe_model(const InfoCommand& c) {
 // What running it on the CPU takes, beside the weights themselves. Empty for networks that no head makes runnable.
 std::vector<std::pair<std::string, DnnlMemory>> memory_of(const Described& d) {
   std::vector<std::pair<std::string, DnnlMemory>> rows;
-  if (heads(d.spec).empty()) return rows;
+  if (!is_detector(d.spec)) return rows;
   for (const char* precision : {"f32", "bf16"}) {
     if (precision == std::string("bf16") && !cpu_computes_bf16()) continue;
     rows.emplace_back(precision, dnnl_memory(d.spec, 1, precision));

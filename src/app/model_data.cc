@@ -36,6 +36,16 @@ void check_same_classes(const std::vector<std::string>& model, bool named, int m
   }
 }
 
+void add_split_options(Options& options, DataOptions& data, std::string& split, std::string& bad_data) {
+  options.add("data", &data.data, kDataHelp).placeholder("D");
+  options.add("split", &split, "of the data set").choices({"train", "val", "test"});
+  options.add("names", &data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
+  options.add("images", &data.images, kImagesHelp).placeholder("DIR");
+  options
+      .add("bad-data", &bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
+      .choices({"skip", "repair", "error"});
+}
+
 Dataset load_split(const DataOptions& options, const std::string& split) {
   DefectReport defects;
   const auto list_defects = [&] {

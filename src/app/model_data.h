@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "app/options.h"
 #include "data/source.h"
 
 namespace yolov3 {
@@ -11,6 +12,11 @@ namespace yolov3 {
 constexpr const char* kDataHelp =
     "a data.yaml, a Darknet .data, a VOC folder, a COCO instances.json, a folder or list with YOLO txt labels, "
     "annotation lines (.txt) or synthetic[:N]";
+
+constexpr const char* kImagesHelp = "the pictures of COCO files; empty = looked for around the file";
+
+// --data, --split, --names, --images and --bad-data of a command that looks at one split.
+void add_split_options(Options& options, DataOptions& data, std::string& split, std::string& bad_data);
 
 // load_dataset() that lists the defects on stderr, also when it throws.
 Dataset load_split(const DataOptions& options, const std::string& split);

@@ -1,15 +1,16 @@
 // Commands on models of every format: export writes them, detect, eval, info and compare take them.
-#include <gtest/gtest.h>
-
 #include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
+#include <csignal>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "app/compare_models.h"
-#include "app/program.h"
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/files.h"
 #include "format/darknet_weights.h"
 #include "format/load_model.h"
@@ -20,51 +21,7 @@ namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
 using nlohmann::json;
-
-constexpr const char* kCfg = R"([net]
-width=64
-height=64
-channels=3
-[convolutional]
-batch_normalize=1
-filters=4
-size=3
-stride=2
-pad=1
-activation=leaky
-[maxpool]
-size=16
-stride=16
-padding=0
-[convolutional]
-filters=14
-size=1
-stride=1
-pad=1
-activation=linear
-[yolo]
-mask=0,1
-anchors=20,20, 40,30
-classes=2
-num=2
-)";
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const Words& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 class Models : public ::testing::Test {
  protected:
@@ -74,7 +31,7 @@ class Models : public ::testing::Test {
   // Something is found in every cell. Batch norm's statistics are no round numbers.
   Model make_model(uint64_t seed = 1) const {
     Model model;
-    model.spec = parse_cfg(kCfg, "small.cfg").spec;
+    model.spec = parse_cfg(kSmallCfg, "small.cfg").spec;
     model.weights = random_weights(model.spec, {.seed = seed, .objectness_prior = 0.9f});
     for (int64_t f = 0; f < 4; ++f) {
       model.weights.tensors[2][f] = 0.1f * static_cast<float>(f);
@@ -103,8 +60,6 @@ class Models : public ::testing::Test {
   }
   fs::path folder_ = make_test_folder("models");
 };
-
-#define EXPECT_SAYS(text, words) EXPECT_NE((text).find(words), std::string::npos) << (text)
 
 TEST_F(Models, ExportedModelsFindTheSameBoxes) {
   make_pictures();
@@ -156,11 +111,79 @@ TEST_F(Models, ExportRescalesForDarknetsEpsilonAndOverwritesNothing) {
   EXPECT_EQ(run({"export", "--weights", path("a.h5"), "--names", "x", "--out", path("y.h5")}).code, 2);
 }
 
+// "--out best.onnx" alone once wrote an .h5 under that name.
+TEST_F(Models, ExportGoesByTheEndingWhereNothingElseSaysTheFormat) {
+  const std::string own = saved("a.h5");
+  const std::vector<std::pair<std::string, std::string>> begins = {
+      {"o.onnx", "\x08"}, {"d.weights", std::string(4, '\0')}, {"k.h5", "\x89HDF"}};
+  for (const auto& [name, begin] : begins) {
+    const Ran ran = run({"export", "--weights", own, "--out", path(name)});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    EXPECT_TRUE(read_file(path(name)).starts_with(begin)) << name;
+  }
+  EXPECT_EQ(load_model(path("k.h5")).weights, make_model().weights);
+  const Ran unknown = run({"export", "--weights", own, "--out", path("model.bin")});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_SAYS(unknown.err, "--to onnx|darknet|keras|h5");
+  for (const auto& [to, name] :
+       {std::pair("h5", "x.onnx"), std::pair("onnx", "x.h5"), std::pair("keras", "x.weights")}) {
+    const Ran ran = run({"export", "--weights", own, "--to", to, "--out", path(name)});
+    EXPECT_EQ(ran.code, 2) << to;
+    EXPECT_SAYS(ran.err, "contradict");
+    EXPECT_FALSE(fs::exists(path(name)));
+  }
+  EXPECT_EQ(run({"export", "--weights", own, "--to", "darknet", "--out", "-"}).code, 2);
+  EXPECT_EQ(run({"export", "--weights", own, "--to", "h5", "--out", path("model.bin")}).code, 0);
+}
+
+TEST_F(Models, AFailedExportToDarknetLeavesNothing) {
+  const std::string own = saved("a.h5");
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit full = limit;
+  full.rlim_cur = 700;  // the cfg and the names fit, the 796 bytes of the weights do not
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  const Ran ran = run({"export", "--weights", own, "--to", "darknet", "--out", path("d.weights")});
+  setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1) << "only a.h5";
+}
+
+TEST_F(Models, WhatAnExportLeavesBehindIsSaid) {
+  Model model = make_model();
+  model.quantization = Quantization{std::vector<float>(4, 0.5f), {0, 2}};
+  save_model(path("q.h5"), model);
+  const Ran lost = run({"export", "--weights", path("q.h5"), "--out", path("q.weights")});
+  EXPECT_EQ(lost.code, 0) << lost.err;
+  EXPECT_SAYS(lost.err, "int8 scales stay behind");
+  const Ran kept = run({"export", "--weights", path("q.h5"), "--out", path("q2.h5")});
+  EXPECT_EQ(kept.err.find("int8"), std::string::npos) << kept.err;
+  EXPECT_TRUE(load_model(path("q2.h5")).quantization.has_value());
+  model = make_model();
+  model.names = {"dog", "traffic\nlight"};
+  save_model(path("n.h5"), model);
+  const Ran names = run({"export", "--weights", path("n.h5"), "--out", path("n.weights")});
+  EXPECT_EQ(names.code, 1);
+  EXPECT_SAYS(names.err, "one name a line");
+  EXPECT_FALSE(fs::exists(path("n.cfg")));
+}
+
+TEST_F(Models, ABackboneIsDescribedToo) {
+  write_file(path("b.cfg"), std::string(kSmallCfg).substr(0, std::string(kSmallCfg).find("[maxpool]")));
+  const Ran text = run({"info", "--model", path("b.cfg")}),
+            json_text = run({"info", "--model", path("b.cfg"), "--json", "-"});
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_EQ(json_text.code, 0) << json_text.err;
+  EXPECT_EQ(json::parse(json_text.out)["layers"].size(), 1u);
+}
+
 TEST_F(Models, EveryCommandTakesDarknetsWeights) {
   const Model model = make_model();
   make_pictures();
   save_darknet_weights(path("d.weights"), model.spec, model.weights);
-  write_file(path("d.cfg"), kCfg);
+  write_file(path("d.cfg"), kSmallCfg);
   write_file(path("names.txt"), "dog\ntraffic light\n");
   // Truth that the model finds: the first of its own boxes in each picture.
   std::map<std::string, std::string> lines;
@@ -232,6 +255,13 @@ TEST_F(Models, CompareFindsTheChangedNumber) {
   EXPECT_NEAR(found["raw_maps"][0]["largest"].get<double>(), 0.5, 1e-6);
   EXPECT_EQ(found["raw_maps"][0]["channel"], 0);
   EXPECT_SAYS(ran.out, "first that differs: layer 2 (convolutional)");
+  const json& changed = found["boxes"]["changed"];
+  EXPECT_EQ(changed.size(),
+            std::min<size_t>(20, found["boxes"]["moved"].get<size_t>() + found["boxes"]["only_a"].get<size_t>() +
+                                     found["boxes"]["only_b"].get<size_t>()));
+  ASSERT_FALSE(changed.empty());
+  EXPECT_EQ(changed[0]["class"], make_model().names.at(changed[0]["class_id"].get<size_t>()));
+  EXPECT_SAYS(ran.out, changed[0]["picture"].get<std::string>() + ": ");
   EXPECT_EQ(run({"compare", own}).code, 2);
   EXPECT_EQ(run({"compare", "--source", path("pictures")}).code, 2);
 }
@@ -266,6 +296,14 @@ TEST(CompareBoxes, PartnersAreFoundByClassAndOverlap) {
   EXPECT_NEAR(found.worst_iou, 90.0 / 110, 1e-6);
   EXPECT_NEAR(found.worst_score, 0.005, 1e-6);
   EXPECT_EQ(found.worst_iou_picture, "p");
+  // Lost boxes first, the certain before the doubtful; then the moved one.
+  ASSERT_EQ(found.changed.size(), 4u);
+  EXPECT_EQ(found.changed[0].a->score, 0.7f);
+  EXPECT_FALSE(found.changed[0].b.has_value());
+  EXPECT_EQ(found.changed[1].b->score, 0.7f);
+  EXPECT_EQ(found.changed[1].class_id, 1);
+  EXPECT_EQ(found.changed[2].b->score, 0.3f);
+  EXPECT_NEAR(found.changed[3].iou, 90.0 / 110, 1e-6);
   add_box_differences(a, b, {-1, -1}, "q", found);
   EXPECT_EQ(found.only_a, 4);
   EXPECT_EQ(found.only_b, 6);

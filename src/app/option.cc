@@ -82,6 +82,12 @@ Option& Option::choices(std::vector<std::string> words) {
   return *this;
 }
 
+Option& Option::word(const std::string& text, int value) {
+  word_ = text;
+  word_value_ = value;
+  return *this;
+}
+
 Option& Option::placeholder(const std::string& text) {
   placeholder_ = text;
   return *this;
@@ -101,7 +107,7 @@ double Option::number(const std::string& text, const std::string& where, bool wh
   const std::optional<double> value = parse_number(text);
   const bool ok = value && (!whole || (parse_integer(text) && std::abs(*value) <= std::numeric_limits<int>::max()));
   if (ok && *value >= low_ && *value <= high_) return *value;
-  std::string expected = whole ? "a whole number" : "a number";
+  std::string expected = (word_.empty() ? "" : word_ + " or ") + (whole ? "a whole number" : "a number");
   if (has_range_ && std::isinf(high_)) {
     expected += fmt::format(" of at least {}", low_);
   } else if (has_range_) {
@@ -118,7 +124,10 @@ void Option::set(const std::string& text, const std::string& where) {
   }
   std::visit(Overloaded{
                  [&](bool* value) { *value = parse_bool(text, where); },
-                 [&](int* value) { *value = static_cast<int>(number(text, where, true)); },
+                 [&](int* value) {
+                   const bool is_word = !word_.empty() && text == word_;
+                   *value = is_word ? word_value_ : static_cast<int>(number(text, where, true));
+                 },
                  [&](uint64_t* value) {
                    const std::optional<int64_t> parsed = parse_integer(text);
                    if (!parsed || *parsed < 0)
@@ -136,6 +145,11 @@ void Option::set(const std::string& text, const std::string& where) {
                    }
                    *value = std::move(parsed);
                  },
+                 [&](std::vector<double>* value) {
+                   std::vector<double> parsed;
+                   for (const std::string& item : parse_list(text)) parsed.push_back(number(item, where, false));
+                   *value = std::move(parsed);
+                 },
                  [&](std::vector<std::string>* value) { *value = parse_list(text); },
                  [&](ImageSize* value) { *value = parse_image_size(text, where); },
              },
@@ -146,8 +160,12 @@ std::string Option::text() const {
   return std::visit(Overloaded{
                         [](const bool* value) -> std::string { return *value ? "true" : "false"; },
                         [](const std::string* value) { return *value; },
+                        [this](const int* value) {
+                          return !word_.empty() && *value == word_value_ ? word_ : fmt::format("{}", *value);
+                        },
                         [](const std::filesystem::path* value) { return value->string(); },
                         [](const std::vector<int>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
+                        [](const std::vector<double>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                         [](const std::vector<std::string>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                         [](const ImageSize* value) {
                           return value->width == value->height ? fmt::format("{}", value->width)
@@ -161,6 +179,7 @@ std::string Option::text() const {
 std::string Option::placeholder_text() const {
   if (!placeholder_.empty()) return placeholder_;
   if (!choices_.empty()) return fmt::format("{}", fmt::join(choices_, "|"));
+  if (!word_.empty()) return "N|" + word_;
   return std::visit(Overloaded{
                         [](const bool*) { return "true|false"; },
                         [](const std::string*) { return "TEXT"; },
@@ -168,6 +187,7 @@ std::string Option::placeholder_text() const {
                         [](const float*) { return "NUMBER"; },
                         [](const double*) { return "NUMBER"; },
                         [](const std::vector<int>*) { return "N,N,..."; },
+                        [](const std::vector<double>*) { return "X,X,..."; },
                         [](const std::vector<std::string>*) { return "A,B,..."; },
                         [](const ImageSize*) { return "S|WxH"; },
                         [](const auto*) { return "N"; },

@@ -6,12 +6,14 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/text.h"
 
 namespace yolov3 {
 namespace {
 
 constexpr size_t kHelpColumn = 34, kHelpWidth = 118;
+constexpr uint64_t kMaxConfigBytes = 1 << 20;
 
 std::string normalised(std::string_view name) {
   std::string text(name);
@@ -66,6 +68,34 @@ void Options::example(const std::string& line, const std::string& meaning) { exa
 
 Option& Options::add(const std::string& name, Option::Target target, const std::string& help) {
   return options_.emplace_back(name, target, help, group_);
+}
+
+void Options::add_presets(std::string* chosen, const std::vector<Preset>& presets, const std::string& help) {
+  std::vector<std::string> names;
+  for (const Preset& preset : presets) {
+    names.push_back(preset.name);
+    for (const auto& [option, text] : preset.values) {
+      if (std::ranges::find(governed_, option) == governed_.end()) governed_.push_back(option);
+    }
+  }
+  presets_ = presets;
+  add("preset", chosen, help).choices(names);
+}
+
+// What the preset that is named in `from` sets.
+void Options::add_preset_of(const std::vector<Setting>& from, std::vector<Setting>& settings) {
+  for (const Setting& setting : from) {
+    if (presets_.empty() || setting.option->name() != "preset") continue;
+    setting.option->set(setting.text, setting.where);  // refuses an unknown one
+    const auto preset = std::ranges::find(presets_, setting.text, &Preset::name);
+    for (const std::string& name : governed_) {
+      Option* option = find(name);
+      if (!option) continue;
+      const auto own = std::ranges::find(preset->values, name, [](const auto& value) { return value.first; });
+      const std::string text = own == preset->values.end() ? option->default_text() : own->second;
+      settings.push_back({option, text, setting.where + " " + setting.text + ": " + name});
+    }
+  }
 }
 
 Option* Options::find(const std::string& name) {
@@ -143,15 +173,26 @@ bool Options::parse(const std::vector<std::string>& arguments) {
   std::vector<Setting> from_line;
   for (size_t i = 0; i < arguments.size() && !help_asked_; ++i) read_argument(arguments, i, from_line);
   if (help_asked_) return false;
-  std::vector<Setting> settings;
-  if (!config_.empty()) settings = read_config(config_);
-  settings.insert(settings.end(), from_line.begin(), from_line.end());
-  for (const Setting& setting : settings) {
-    setting.option->set(setting.text, setting.where);
-    given_.push_back(setting.option->name());
-  }
+  std::vector<Setting> from_config;
+  if (!config_.empty()) from_config = read_config(read_file(config_, kMaxConfigBytes), config_.string());
+  apply({&from_config, &from_line});
   for (const Setting& setting : from_line) typed_.push_back(setting.option->name());
   return true;
+}
+
+void Options::parse_toml(const std::string& text, const std::string& name) {
+  const std::vector<Setting> from_text = read_config(text, name);
+  apply({&from_text});
+}
+
+void Options::apply(std::initializer_list<const std::vector<Setting>*> sources) {
+  std::vector<Setting> settings;
+  for (const std::vector<Setting>* from : sources) {
+    add_preset_of(*from, settings);
+    settings.insert(settings.end(), from->begin(), from->end());
+    for (const Setting& setting : *from) given_.push_back(setting.option->name());
+  }
+  for (const Setting& setting : settings) setting.option->set(setting.text, setting.where);
 }
 
 bool Options::was_given(const std::string& name) const {
@@ -176,6 +217,19 @@ void Options::require(const std::string& name, const std::string& advice) const 
   throw Error(fmt::format("{} needs --{}: {}", command_, name, advice), Error::Kind::usage);
 }
 
+std::string Options::preset_help() const {
+  if (presets_.empty()) return "";
+  std::string out = "\nPresets: what --preset NAME sets; what is given beside it wins\n";
+  for (const Preset& preset : presets_) {
+    std::string left = "  " + preset.name;
+    left.resize(kHelpColumn, ' ');
+    std::string right = preset.meaning;
+    for (const auto& [option, text] : preset.values) right += fmt::format(" --{} {}", option, text);
+    out += left + wrapped(right);
+  }
+  return out;
+}
+
 std::string Options::help() const {
   std::string out = fmt::format("yolov3 {}: {}\n", command_, summary_);
   if (!examples_.empty()) out += "\nExamples\n";
@@ -185,6 +239,7 @@ std::string Options::help() const {
     if (option.group() != group) out += fmt::format("\n{}\n", group = option.group());
     out += help_entry(option);
   }
+  out += preset_help();
   std::string config = "  --config FILE";
   config.resize(kHelpColumn, ' ');
   out += "\nEvery command\n" + config +

@@ -1,7 +1,9 @@
 // The options of one command, declared once: what they are called, where their value goes and what they mean.
 //
 // Accepts "--key value", "--key=value", "key=value", Darknet's "-key value", bare "--flag" and "--no-flag"; underscores
-// and hyphens are the same. "--config FILE" (TOML) gives any of them; the command line wins.
+// and hyphens are the same. "--config FILE" (TOML) gives any of them; the command line wins. "--preset NAME", where a
+// command has presets, gives several at once: the later of these wins: defaults, the config's preset, the config's
+// options, the command line's preset, the command line's options.
 // Errors: Kind::usage, naming the option (or file:line), what was expected and what was found, with a "did you mean".
 #pragma once
 
@@ -10,6 +12,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -24,21 +27,27 @@ struct ImageSize {
 class Option {
  public:
   using Target = std::variant<bool*, int*, uint64_t*, float*, double*, std::string*, std::filesystem::path*,
-                              std::vector<int>*, std::vector<std::string>*, ImageSize*>;
+                              std::vector<int>*, std::vector<double>*, std::vector<std::string>*, ImageSize*>;
 
   Option(std::string name, Target target, std::string help, std::string group);
 
   Option& alias(const std::string& name);
   Option& range(double low, double high);  // both included
   Option& choices(std::vector<std::string> words);
-  Option& placeholder(const std::string& text);  // "FILE" in --help
-  Option& unrecorded();                          // left out of args.toml: of this call, not of the run
+  Option& word(const std::string& text, int value);  // of an int: this word stands for the value, whatever the range
+  Option& placeholder(const std::string& text);      // "FILE" in --help
+  Option& unrecorded();                              // left out of args.toml: of this call, not of the run
 
   void set(const std::string& text, const std::string& where);  // `where` begins the message: "--conf"
   std::string text() const;                                     // set(text()) changes nothing
 
   bool answers_to(const std::string& name) const;
   bool is_flag() const { return std::holds_alternative<bool*>(target_); }
+  bool is_list() const {
+    return std::holds_alternative<std::vector<int>*>(target_) ||
+           std::holds_alternative<std::vector<double>*>(target_) ||
+           std::holds_alternative<std::vector<std::string>*>(target_);
+  }
   const std::string& name() const { return name_; }
   const std::vector<std::string>& aliases() const { return aliases_; }
   const std::string& help() const { return help_; }
@@ -56,10 +65,19 @@ class Option {
   Target target_;
   double low_, high_;
   bool has_range_ = false, recorded_ = true;
+  std::string word_;  // empty: none
+  int word_value_ = 0;
 };
 
 struct HelpExample {
   std::string line, meaning;
+};
+
+// A named set of values. An option that only other presets of the command name has its default in this one, so that
+// each preset says the same options and one takes the place of another. Options that the command lacks are passed over.
+struct Preset {
+  std::string name, meaning;
+  std::vector<std::pair<std::string, std::string>> values;  // option, its text on the command line
 };
 
 class Options {
@@ -75,8 +93,12 @@ class Options {
   // `target` must outlive the Options; its present value is the default.
   Option& add(const std::string& name, Option::Target target, const std::string& help);
 
+  // Adds --preset. *chosen names the one without values, the default. Values of presets are neither given nor typed.
+  void add_presets(std::string* chosen, const std::vector<Preset>& presets, const std::string& help);
+
   // False when --help was asked for: nothing was set.
   bool parse(const std::vector<std::string>& arguments);
+  void parse_toml(const std::string& text, const std::string& name);  // as --config; name: for messages
 
   bool was_given(const std::string& name) const;  // on the command line or in the --config file
   bool was_typed(const std::string& name) const;  // on the command line
@@ -103,13 +125,18 @@ class Options {
   Option* find(const std::string& name);
   Word understand(const std::string& argument);
   void read_argument(const std::vector<std::string>& arguments, size_t& i, std::vector<Setting>& settings);
-  std::vector<Setting> read_config(const std::filesystem::path& path);
+  std::vector<Setting> read_config(const std::string& text, const std::string& name);
+  void apply(std::initializer_list<const std::vector<Setting>*> sources);  // the later wins
+  void add_preset_of(const std::vector<Setting>& from, std::vector<Setting>& settings);
+  std::string preset_help() const;
   std::vector<std::string> all_names() const;
   [[noreturn]] void fail_unknown(const std::string& what, const std::string& name, const std::string& where) const;
 
   std::string command_, summary_, group_ = "Options";
   std::deque<Option> options_;  // a deque: add() hands out references
   std::vector<HelpExample> examples_;
+  std::vector<Preset> presets_;
+  std::vector<std::string> governed_;       // options that a preset names
   std::vector<std::string> given_, typed_;  // names
   std::filesystem::path config_;
   bool help_asked_ = false;

@@ -23,8 +23,11 @@ struct Values {
   std::string model = "yolov3", engine = "auto";
   fs::path weights;
   std::vector<int> multi_scale;
+  std::vector<double> balance;
   std::vector<std::string> classes;
   ImageSize imgsz{416, 416};
+  std::vector<double> shares;
+  int copies = 2;
 
   bool operator==(const Values&) const = default;
 };
@@ -47,8 +50,11 @@ struct Fixture {
     options.add("engine", &values.engine, "what computes").choices({"auto", "torch"});
     options.add("weights", &values.weights, "start from these").placeholder("FILE");
     options.add("multi-scale", &values.multi_scale, "square sizes");
+    options.add("balance", &values.balance, "weights").range(0, 10);
     options.add("classes", &values.classes, "only these");
     options.add("imgsz", &values.imgsz, "network input");
+    options.add("shares", &values.shares, "of the run").range(0, 1);
+    options.add("copies", &values.copies, "how many").range(1, 9).word("auto", -1);
   }
 
   std::string error_of(const std::vector<std::string>& arguments) {
@@ -135,6 +141,7 @@ TEST(Options, ValuesAreChecked) {
   EXPECT_EQ(Fixture().error_of({"--engine", "touch"}),
             "--engine: expected one of auto, torch, got \"touch\"; did you mean torch?");
   EXPECT_EQ(Fixture().error_of({"--multi-scale", "320,x"}), "--multi-scale: expected a whole number, got \"x\"");
+  EXPECT_EQ(Fixture().error_of({"--balance", "1,-1"}), "--balance: expected a number from 0 to 10, got \"-1\"");
   EXPECT_EQ(Fixture().error_of({"--conf"}), "--conf needs a value: --conf NUMBER");
   EXPECT_EQ(Fixture().error_of({"--weights", "--batch", "4"}), "--weights needs a value: --weights FILE");
 }
@@ -212,11 +219,14 @@ TEST_F(OptionsFile, ArgsTomlRepeatsARunExactly) {
                                    "320,352",
                                    "--classes",
                                    "traffic light,dog",
+                                   "--balance",
+                                   "4,1,0.4",
                                    "--imgsz",
                                    "608x352",
                                    "--resume"}));
   const std::string toml = first.options.to_toml();
   EXPECT_NE(toml.find("conf = 0.3\n"), std::string::npos) << toml;
+  EXPECT_NE(toml.find("balance = [4,1,0.4]\n"), std::string::npos) << toml;
   EXPECT_NE(toml.find("command = "), std::string::npos);
   EXPECT_EQ(toml.find("\nresume"), std::string::npos) << "of this call only";
   Fixture second;
@@ -251,6 +261,72 @@ TEST_F(OptionsFile, HostileConfigsAreErrors) {
   EXPECT_THROW(Fixture().options.parse({"--config", file(std::string((1 << 20) + 1, '#'))}), Error);
 }
 
+// fast: batch and lr0; careful: lr0 and an option that this command has not. So each of them says batch and lr0.
+struct PresetFixture : Fixture {
+  std::string preset = "usual";
+  PresetFixture() {
+    options.add_presets(&preset,
+                        {{"usual", "as it is", {}},
+                         {"fast", "for a look:", {{"batch", "64"}, {"lr0", "0.01"}}},
+                         {"careful", "for a week:", {{"lr0", "0.0001"}, {"elsewhere", "1"}}}},
+                        "several at once");
+  }
+};
+
+TEST(Options, APresetSetsAndWhatIsTypedWins) {
+  for (const std::vector<std::string>& line : std::vector<std::vector<std::string>>{
+           {"--preset", "fast", "--batch", "2"}, {"--batch", "2", "--preset", "fast"}}) {
+    PresetFixture f;
+    EXPECT_TRUE(f.options.parse(line));
+    EXPECT_EQ(f.values.batch, 2);
+    EXPECT_EQ(f.values.lr0, 0.01);
+    EXPECT_TRUE(f.options.was_typed("preset"));
+    EXPECT_TRUE(f.options.was_typed("batch"));
+    EXPECT_FALSE(f.options.was_given("lr0")) << "the user did not say it";
+  }
+  PresetFixture f;
+  EXPECT_TRUE(f.options.parse({"--preset", "careful"}));
+  EXPECT_EQ(f.values.batch, 8);
+  EXPECT_EQ(f.values.lr0, 0.0001);
+  EXPECT_NE(PresetFixture()
+                .error_of({"--preset", "fats"})
+                .find("expected one of usual, fast, careful, got \"fats\"; did "
+                      "you mean fast?"),
+            std::string::npos);
+}
+
+// Defaults, the config's preset, the config's options, the line's preset, the line's options.
+TEST_F(OptionsFile, PresetsAndConfigsInTheirOrder) {
+  const std::string path = file("lr0 = 0.5\npreset = 'fast'\nconf = 0.75\n");
+  PresetFixture config;
+  EXPECT_TRUE(config.options.parse({"--config", path}));
+  EXPECT_EQ(config.values.batch, 64);
+  EXPECT_EQ(config.values.lr0, 0.5);
+  EXPECT_EQ(config.preset, "fast");
+  PresetFixture other;
+  EXPECT_TRUE(other.options.parse({"--config", path, "--preset", "careful"}));
+  EXPECT_EQ(other.values.batch, 8) << "another preset takes the place of the first";
+  EXPECT_EQ(other.values.lr0, 0.0001);
+  EXPECT_EQ(other.values.conf, 0.75f) << "what no preset says stays the config's";
+  PresetFixture usual;
+  EXPECT_TRUE(usual.options.parse({"--preset", "usual", "--config", path, "--lr0", "0.25"}));
+  EXPECT_EQ(usual.values.batch, 8);
+  EXPECT_EQ(usual.values.lr0, 0.25);
+  EXPECT_EQ(usual.preset, "usual");
+  PresetFixture again;  // args.toml has the effective values
+  EXPECT_TRUE(again.options.parse({"--config", file(other.options.to_toml())}));
+  EXPECT_TRUE(again.values == other.values);
+  EXPECT_EQ(again.preset, "careful");
+}
+
+TEST(Options, HelpSaysWhatEachPresetSets) {
+  const std::string help = PresetFixture().options.help();
+  for (const char* part : {"--preset usual|fast|careful", "several at once [usual]", "Presets", "fast    ",
+                           "for a look: --batch 64 --lr0 0.01"}) {
+    EXPECT_NE(help.find(part), std::string::npos) << part << "\n" << help;
+  }
+}
+
 TEST(Options, RequireSaysWhatIsMissing) {
   Fixture f;
   try {
@@ -260,6 +336,31 @@ TEST(Options, RequireSaysWhatIsMissing) {
     EXPECT_STREQ(error.what(), "train needs --weights: the model, e.g. --weights best.h5");
   }
   EXPECT_NO_THROW(f.options.require("model", ""));
+}
+
+TEST(Options, AWordStandsForANumber) {
+  Fixture f;
+  EXPECT_TRUE(f.options.parse({"--copies", "auto"}));
+  EXPECT_EQ(f.values.copies, -1);
+  EXPECT_NE(f.options.to_toml().find("\ncopies = \"auto\"\n"), std::string::npos) << f.options.to_toml();
+  EXPECT_NE(f.options.help().find("--copies N|auto"), std::string::npos);
+  EXPECT_TRUE(f.options.parse({"--copies", "3"}));
+  EXPECT_EQ(f.values.copies, 3);
+  EXPECT_NE(f.options.to_toml().find("\ncopies = 3\n"), std::string::npos);
+  EXPECT_EQ(f.error_of({"--copies", "-1"}), "--copies: expected auto or a whole number from 1 to 9, got \"-1\"");
+  EXPECT_EQ(f.error_of({"--copies", "many"}), "--copies: expected auto or a whole number from 1 to 9, got \"many\"");
+}
+
+TEST(Options, ListsOfNumbers) {
+  Fixture f;
+  EXPECT_TRUE(f.options.parse({"--shares", "0.3, 1"}));
+  EXPECT_EQ(f.values.shares, (std::vector<double>{0.3, 1}));
+  EXPECT_NE(f.options.to_toml().find("\nshares = [0.3,1]\n"), std::string::npos) << f.options.to_toml();
+  EXPECT_NE(f.error_of({"--shares", "0.3,2"}).find("--shares: expected a number from 0 to 1"), std::string::npos);
+  Fixture again;
+  again.options.parse_toml(f.options.to_toml(), "args.toml");
+  EXPECT_EQ(again.values.shares, f.values.shares);
+  EXPECT_THROW(again.options.parse_toml("sharse = [1]", "args.toml"), Error);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ int run_board(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
 int run_anchors(const std::vector<std::string>& arguments);
 int run_explain(const std::vector<std::string>& arguments);
+int run_replay(const std::vector<std::string>& arguments);
 int run_info(const std::vector<std::string>& arguments);
 
 // Finds and runs the command; an exception becomes "error: ..." on stderr and its exit code. `arguments`: without

@@ -8,9 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "app/test_folder.h"
+#include "app/test_program.h"
 #include "base/files.h"
 #include "base/interrupt.h"
 #include "base/text.h"
+#include "engine/torch_engine.h"
 #include "format/model_file.h"
 #include "image/load.h"
 #include "image/save.h"
@@ -20,51 +22,6 @@ namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
-
-// Two classes, one head with stride 32 at 64 x 64.
-constexpr const char* kSmallCfg = R"([net]
-width=64
-height=64
-channels=3
-[convolutional]
-batch_normalize=1
-filters=4
-size=3
-stride=2
-pad=1
-activation=leaky
-[maxpool]
-size=16
-stride=16
-padding=0
-[convolutional]
-filters=14
-size=1
-stride=1
-pad=1
-activation=linear
-[yolo]
-mask=0,1
-anchors=20,20, 40,30
-classes=2
-num=2
-)";
-
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const Words& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
 
 class Program : public ::testing::Test {
  protected:
@@ -124,6 +81,7 @@ TEST_F(Program, HelpGoesToStdout) {
                                                {"anchors", "--help"},
                                                {"explain", "--help"},
                                                {"export", "--help"},
+                                               {"replay", "--help"},
                                                {"info", "--help"}}) {
     const Ran ran = run(words);
     EXPECT_EQ(ran.code, 0);
@@ -131,6 +89,34 @@ TEST_F(Program, HelpGoesToStdout) {
     EXPECT_EQ(ran.err, "");
   }
   EXPECT_EQ(run({"--version"}).out.substr(0, 7), "yolov3 ");
+}
+
+// What another option leaves without effect is refused, before anything is read.
+TEST_F(Program, IdleTrainingOptionsAreRefused) {
+  const auto refused = [&](const Words& words) {
+    Words line{"train", "--data", "x"};
+    line.insert(line.end(), words.begin(), words.end());
+    const Ran ran = run(line);
+    EXPECT_EQ(ran.code, 2) << words[0];
+    EXPECT_NE(ran.err.find("error: " + words[0] + ": "), std::string::npos) << ran.err;
+  };
+  refused({"--nesterov", "true"});
+  refused({"--steps", "0.5"});
+  refused({"--step-scale", "0.5", "--schedule", "linear"});
+  refused({"--lr-end", "0.0001", "--schedule", "steps"});
+  refused({"--lr-end", "0.0001", "--schedule", "constant"});
+  refused({"--warmup", "darknet", "--warmup-epochs", "0"});
+  refused({"--epochs", "3", "--time", "2h"});
+  refused({"--time", "2"});
+  refused({"--save-every", "10min"});
+}
+
+TEST_F(Program, ReplayWantsTheFileOfAStep) {
+  EXPECT_NE(run({"replay"}).err.find("replay needs --file"), std::string::npos);
+  if (!have_torch()) GTEST_SKIP() << "a build without LibTorch cannot train";
+  const Ran ran = run({"replay", path("none.h5")});
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_NE(ran.err.find("none.h5: cannot open"), std::string::npos) << ran.err;
 }
 
 TEST_F(Program, MissingOptionsAreNamed) {

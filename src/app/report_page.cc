@@ -31,15 +31,16 @@ double seconds_since_1970() {
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // Chart.js, its licence, our script, and the data that it draws. data: a JSON object.
-std::string page(const std::string& title, const std::string& lead, const std::string& data) {
+std::string page(const std::string& kind, const std::string& title, const std::string& lead, const std::string& data) {
   return page_head(title) +
          fmt::format(
-             "<h1>{}</h1>\n<p class=lead>{}</p>\n<div id=page><noscript>The charts and tables of this page are drawn by "
+             "<p class=kind>{}</p><h1>{}</h1>\n<p class=about>{}</p>\n<div id=page><noscript>The charts and tables of this page are drawn by "
              "a script in it, which is switched off here.</noscript></div>\n"
              "<p class=\"dim small\">Charts by Chart.js, MIT licence; the licence is in the source of this page.</p>\n"
-             "<script type=\"application/json\" id=data>{}</script>\n<script>\n{}\n</script>\n<script>\n/*\n{}*/\n{}\n"
-             "</script>\n</html>\n",
-             escaped(title), escaped(lead), json_for_page(data), run_script(), chart_licence(), chart_script());
+             "<script type=\"application/json\" id=data>{}</script>\n<script>\n/*\n{}*/\n{}\n</script>\n<script>\n"
+             "{}\n{}\n</script>\n</html>\n",
+             kind, escaped(title), escaped(lead), json_for_page(data), chart_licence(), chart_script(),
+             charts_script(), run_script());
 }
 
 // The run's pictures inside the page, shrunk.
@@ -104,7 +105,7 @@ std::string run_page(const fs::path& folder) {
   const std::string data =
       fmt::format(R"({{"run":{},"report":{},"pictures":{},"command":{}}})", dump(reader.json(seconds_since_1970())),
                   report.value_or("null"), dump(embedded_pictures(folder)), dump(repeat_command(folder)));
-  return page(folder.string(), lead_of(read_run_options(folder)), data);
+  return page("training run", folder.string(), lead_of(read_run_options(folder)), data);
 }
 
 std::string evaluation_page(const EvaluationFacts& facts, const std::string& report_json) {
@@ -114,7 +115,7 @@ std::string evaluation_page(const EvaluationFacts& facts, const std::string& rep
   if (facts.images_per_second > 0) rest["images_per_second"] = facts.images_per_second;
   std::string data = dump(rest);
   data.insert(1, fmt::format(R"("run":null,"report":{},)", report_json));
-  return page(facts.title, facts.lead, data);
+  return page("evaluation", facts.title, facts.lead, data);
 }
 
 void write_run_page(const fs::path& folder) {

@@ -3,13 +3,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+
+#include "app/augment_options.h"
 #include "app/model_data.h"
 #include "app/options.h"
+#include "app/presets.h"
 #include "app/program.h"
 #include "app/report_page.h"
+#include "app/target_options.h"
+#include "app/train_options.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/text.h"
+#include "train/overfit_defaults.h"
 
 namespace yolov3 {
 namespace {
@@ -18,6 +27,10 @@ struct TrainCommand {
   TrainOptions train;
   ImageSize imgsz{train.width, train.height};
   std::string bad_data = "skip";
+  std::string save_every = "0", time = "0";
+  std::string preset = "notes";
+  TargetWords target_words;
+  LossWords loss_words;
 };
 
 void add_input_options(Options& options, TrainCommand& c) {
@@ -34,10 +47,6 @@ void add_input_options(Options& options, TrainCommand& c) {
       .range(0, 256);
   options.add("exact-decode", &t.exact_decode,
               "decode JPEGs whole even where a reduced size is enough for the network");
-  options.group("Augmentation (probability of each)");
-  options.add("flip", &t.augment.flip, "mirror left and right").range(0, 1);
-  options.add("crop", &t.augment.crop, "cut off borders that hold no whole object").range(0, 1);
-  options.add("translate", &t.augment.translate, "shift the picture, keeping every object inside").range(0, 1);
   options.group("The network");
   options.add("model", &t.model, "yolov3, yolov3-spp, yolov3-tiny or a Darknet FILE.cfg")
       .alias("cfg")
@@ -62,26 +71,103 @@ void add_input_options(Options& options, TrainCommand& c) {
       .range(0, 1);
 }
 
+void add_sampling_options(Options& options, TrainOptions& t) {
+  add_augment_options(options, t.augment);
+  options.group("Augmentation and sampling over the run");
+  options
+      .add("close-mosaic", &t.close_mosaic,
+           "the last N epochs go without mosaic, mixup, cutout, blur, noise, grey, degrees, scale, shear and shift")
+      .range(0, 1000000);
+  options
+      .add("image-weights", &t.image_weights,
+           "pictures with rare classes come more often, others less: by how much rarer than the commonest class the "
+           "rarest in them is, to this power; 0 = off, 0.5 is usual")
+      .range(0, 4);
+  options
+      .add("class-weights", &t.class_weights,
+           "weights of the classes in the class part of the loss: none, auto (by 1/sqrt of how often each is), a list "
+           "in the order of the classes, or a file of lines NAME WEIGHT")
+      .placeholder("none|auto|W,W,...|FILE");
+  options
+      .add("overfit", &t.overfit,
+           "self-test: train on the first N pictures with objects alone, validate on them too, and end when mAP50 is "
+           "over 0.95, or say what is wrong (exit code 1); chooses batch, epochs and schedule; 0 = off, 8 is usual")
+      .range(0, 1000);
+}
+
+// The self-test wants one batch of the same pictures again and again, as they are.
+void prepare_overfit(const Options& options, TrainCommand& c) {
+  TrainOptions& t = c.train;
+  if (t.overfit == 0) return;
+  const auto refuse = [](const std::string& option) {
+    throw Error(fmt::format("--{} has no effect with --overfit, which trains on a few pictures as they are", option),
+                Error::Kind::usage);
+  };
+  for (const char* option :
+       {"multi-scale", "image-weights", "close-mosaic", "flip",  "flipud",     "crop",     "translate",  "mosaic",
+        "mixup",       "cutout",        "blur",         "noise", "grey",       "degrees",  "scale",      "shear",
+        "shift",       "hsv-h",         "hsv-s",        "hsv-v", "saturation", "exposure", "min-visible"}) {
+    if (options.was_typed(option)) refuse(option);
+  }
+  if (!t.validate) {
+    throw Error("--val false: --overfit is judged by validating on its own pictures", Error::Kind::usage);
+  }
+  // A run's own args.toml says what was chosen then; another run's says what a long run wants.
+  const bool repeated = !options.was_typed("overfit");
+  const auto chosen = [&](const char* option) {
+    return repeated ? options.was_given(option) : options.was_typed(option);
+  };
+  const TrainOptions asked = t;
+  t = overfit_defaults(t);
+  if (chosen("batch")) t.batch = asked.batch;
+  if (chosen("epochs")) t.epochs = asked.epochs;
+  if (chosen("lr0")) t.lr0 = asked.lr0;
+  if (chosen("warmup-epochs")) t.warmup_epochs = asked.warmup_epochs;
+  if (chosen("name")) t.name = asked.name;
+  t.lr_end = chosen("lr-end") ? asked.lr_end : std::min(t.lr_end, t.lr0);
+}
+
+int end_overfit(const TrainResult& result) {
+  log_info("{}", result.overfit_verdict);
+  return result.overfit_passed ? 0 : static_cast<int>(Error::Kind::failure);
+}
+
 void add_schedule_options(Options& options, TrainOptions& t) {
   options.group("Schedule");
   options.add("epochs", &t.epochs, "times through the data").range(1, 1000000);
-  options.add("batch", &t.batch, "pictures that go through the network together").alias("batch-size").range(1, 4096);
+  options
+      .add("batch", &t.batch,
+           "pictures that go through the network together; auto = the most that fit into memory, at most 64")
+      .alias("batch-size")
+      .range(1, 4096)
+      .word("auto", kAutoBatch);
   options
       .add("nominal-batch", &t.nominal_batch,
            "pictures an update: the gradients of as many batches as that takes are averaged; 0 = --batch")
       .range(0, 1 << 20);
   options.add("lr0", &t.lr0, "learning rate after the warm-up").alias("learning-rate").range(0, 10);
-  options.add("lr-end", &t.lr_end, "learning rate at the end of the cosine (absolute, not a share of lr0)")
+  options.add("lr-end", &t.lr_end, "learning rate at the end of cosine and line (absolute, not a share of lr0)")
       .range(0, 10);
-  options.add("warmup-epochs", &t.warmup_epochs, "epochs in which the learning rate rises from 0 in a line")
-      .range(0, 1e6);
+  options.add("warmup-epochs", &t.warmup_epochs, "epochs in which the learning rate rises from 0").range(0, 1e6);
+  options.add("warmup", &t.warmup, "how it rises: in a line, or as the fourth power of the share (Darknet's burn_in)")
+      .choices({"linear", "darknet"});
+  options
+      .add("schedule", &t.schedule,
+           "how it goes on: half a cosine or a line down to lr-end, steps down (Darknet's), or no change")
+      .choices({"cosine", "linear", "steps", "constant"});
+  options.add("steps", &t.steps, "of schedule steps: the shares of the run after which the rate falls").range(0, 1);
+  options.add("step-scale", &t.step_scale, "of schedule steps: what the rate is multiplied by each time").range(0, 1);
   options.add("seed", &t.seed, "of weights, order and augmentation");
 }
 
 void add_optimizer_options(Options& options, TrainOptions& t) {
   options.group("Optimizer");
-  options.add("optimizer", &t.optimizer, "what moves the weights; sgd has momentum").choices({"adam", "sgd"});
+  options
+      .add("optimizer", &t.optimizer,
+           "what moves the weights; adamw is adam's name with --weight-decay; sgd has momentum")
+      .choices({"adam", "adamw", "sgd"});
   options.add("momentum", &t.momentum, "of sgd; no effect on adam").range(0, 0.999999);
+  options.add("nesterov", &t.nesterov, "sgd looks one step of its momentum ahead (Nesterov)");
   options
       .add("weight-decay", &t.weight_decay,
            "on convolution kernels only: adam's is decoupled (AdamW), sgd's is added to the gradient (L2); 0 = off, as "
@@ -95,18 +181,11 @@ void add_optimizer_options(Options& options, TrainOptions& t) {
       .range(0, 0.999999);
 }
 
-void add_loss_options(Options& options, TrainOptions& t) {
+void add_target_and_loss_options(Options& options, TrainCommand& c) {
   options.group("Targets and loss (the defaults are the notes')");
-  options.add("positive-iou", &t.assign.positive_iou, "an anchor answers for an object that it overlaps more than this")
-      .range(0, 1);
-  options.add("best-of-all", &t.assign.best_of_all, "when no anchor does, the best of all heads answers");
-  options.add("ignore-iou", &t.loss.ignore_iou, "background whose box overlaps an object this much is not punished")
-      .range(0, 1);
-  options.add("label-smoothing", &t.loss.label_smoothing, "share of the class target spread over all classes")
-      .range(0, 1);
-  options.add("box-gain", &t.loss.box_gain, "weight of the box part (GIoU)").range(0, 1e6);
-  options.add("obj-gain", &t.loss.obj_gain, "weight of the objectness part").range(0, 1e6);
-  options.add("cls-gain", &t.loss.cls_gain, "weight of the class part").range(0, 1e6);
+  add_target_options(options, c.train.assign, c.target_words);
+  add_ignore_iou_option(options, c.train.loss.ignore_iou);
+  add_loss_options(options, c.train.loss, c.loss_words);
 }
 
 void add_run_options(Options& options, TrainOptions& t) {
@@ -137,6 +216,78 @@ void add_run_options(Options& options, TrainOptions& t) {
               "measure mAP on the val split after each epoch; false = no best.h5 either, only last.h5");
 }
 
+// The life of a run: checkpoints, its end, and what a step that is not finite does.
+void add_life_options(Options& options, TrainCommand& c) {
+  TrainOptions& t = c.train;
+  options.group("The life of the run");
+  options
+      .add("save-every", &c.save_every,
+           "save last.h5 inside epochs too, after this time: 30s, 10m, 2h; 0 = after epochs and when stopped only")
+      .placeholder("TIME");
+  options.add("patience", &t.patience, "end after so many epochs without a better mAP50; 0 = never").range(0, 1000000);
+  options
+      .add("time", &c.time,
+           "train for this long, resumes included, in place of --epochs: 30m, 2h, 1h30m; the learning rate ends with "
+           "it; "
+           "0 = no limit")
+      .placeholder("TIME");
+  options
+      .add("on-nan", &t.on_nan,
+           "when loss or gradient is not finite: stop, leave the batch out, or go back to the last checkpoint at half "
+           "the "
+           "rate; a file for yolov3 replay is written in any case")
+      .choices({"stop", "skip", "rollback"});
+}
+
+void add_options(Options& options, TrainCommand& c) {
+  options.group("Preset");
+  options.add_presets(&c.preset, training_presets(), "start from these options (below); what is given beside it wins");
+  add_input_options(options, c);
+  add_sampling_options(options, c.train);
+  add_schedule_options(options, c.train);
+  add_optimizer_options(options, c.train);
+  add_target_and_loss_options(options, c);
+  add_run_options(options, c.train);
+  add_life_options(options, c);
+}
+
+// Typed options that others leave without effect.
+void refuse_idle_options(const Options& options, const TrainOptions& t) {
+  const auto refuse = [&](const std::string& name, bool idle, const std::string& reason) {
+    if (idle && options.was_typed(name)) throw Error(fmt::format("--{}: {}", name, reason), Error::Kind::usage);
+  };
+  const bool sgd = t.optimizer == "sgd", steps = t.schedule == "steps";
+  refuse("momentum", !sgd, "adam has none; add --optimizer sgd");
+  refuse("nesterov", !sgd, "adam has no momentum of that kind; add --optimizer sgd");
+  refuse("steps", !steps, "the schedule has none; add --schedule steps");
+  refuse("step-scale", !steps, "the schedule has no steps; add --schedule steps");
+  refuse("lr-end", steps || t.schedule == "constant", fmt::format("--schedule {} has none", t.schedule));
+  refuse("warmup", t.warmup_epochs == 0, "there is no warm-up with --warmup-epochs 0");
+  refuse("epochs", t.time_s > 0, "--time says when the run ends; leave one of them out");
+}
+
+double seconds_of(const std::string& text, const std::string& name) {
+  const std::optional<double> seconds = parse_duration(text);
+  if (!seconds) {
+    throw Error(fmt::format("--{}: expected a time such as 30s, 10m, 2h or 1h30m, or 0, got \"{}\"", name, text),
+                Error::Kind::usage);
+  }
+  return *seconds;
+}
+
+// What options say in other words than TrainOptions does.
+void finish(TrainCommand& c) {
+  TrainOptions& t = c.train;
+  t.width = c.imgsz.width;
+  t.height = c.imgsz.height;
+  if (t.width == 0) throw Error("--imgsz: training needs a size such as 416", Error::Kind::usage);
+  t.data.bad_data = parse_bad_data_policy(c.bad_data);
+  t.data.seed = t.seed;
+  t.data.threads = t.threads;
+  t.save_every_s = seconds_of(c.save_every, "save-every");
+  t.time_s = seconds_of(c.time, "time");
+}
+
 // However the run ends, its report is written.
 TrainResult train_and_report(const TrainOptions& options, const std::string& args_toml) {
   std::filesystem::path folder;
@@ -152,6 +303,17 @@ TrainResult train_and_report(const TrainOptions& options, const std::string& arg
 
 }  // namespace
 
+TrainOptions parse_train_options(const std::string& args_toml, const std::string& name) {
+  TrainCommand c;
+  Options options("train", "");
+  add_options(options, c);
+  options.parse_toml(args_toml, name);
+  finish_target_options(options, c.target_words, c.train.assign);
+  finish_loss_options(options, c.loss_words, c.train.loss);
+  finish(c);
+  return c.train;
+}
+
 int run_train(const std::vector<std::string>& arguments) {
   TrainCommand c;
   Options options("train", "annotated pictures in, a trained detector out");
@@ -161,27 +323,27 @@ int run_train(const std::vector<std::string>& arguments) {
                   "goes on from a trained model, on other data");
   options.example("yolov3 train --data data.yaml --weights coco.h5 --freeze backbone",
                   "trains neck and heads alone; the backbone stays as it is");
+  options.example("yolov3 train --data data.yaml --overfit 8",
+                  "self-test before a long run: can it learn 8 of the pictures by heart, and if not, why?");
+  options.example("yolov3 train --data voc/ --preset paper --box-loss ciou",
+                  "targets and loss as in the YOLOv3 paper, but CIoU for the boxes");
   options.example("yolov3 train --config runs/train/exp/args.toml", "repeats a run");
-  options.example("yolov3 train --config runs/train/exp/args.toml --resume", "goes on with a run that was stopped");
-  add_input_options(options, c);
-  add_schedule_options(options, c.train);
-  add_optimizer_options(options, c.train);
-  add_loss_options(options, c.train);
-  add_run_options(options, c.train);
+  options.example("yolov3 train --config runs/train/exp/args.toml --resume",
+                  "goes on with a run that was stopped or killed, bit for bit");
+  options.example("yolov3 train --data data.yaml --time 8h --save-every 10m --patience 20",
+                  "a night: losing a machine costs at most ten minutes");
+  add_options(options, c);
   if (!options.parse(arguments)) {
     print(options.help());
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml; --data synthetic:240 needs no files");
-  if (options.was_typed("momentum") && c.train.optimizer != "sgd") {
-    throw Error("--momentum: adam has none; add --optimizer sgd", Error::Kind::usage);
-  }
-  c.train.width = c.imgsz.width;
-  c.train.height = c.imgsz.height;
-  if (c.train.width == 0) throw Error("--imgsz: training needs a size such as 416", Error::Kind::usage);
-  c.train.data.bad_data = parse_bad_data_policy(c.bad_data);
-  c.train.data.seed = c.train.seed;
-  c.train.data.threads = c.train.threads;
+  check_augment_options(options, c.train.augment);
+  finish_target_options(options, c.target_words, c.train.assign);
+  finish_loss_options(options, c.loss_words, c.train.loss);
+  finish(c);
+  prepare_overfit(options, c);
+  refuse_idle_options(options, c.train);
   install_interrupt_handlers();
   const TrainResult result = train_and_report(c.train, options.to_toml());
   if (result.interrupted) {
@@ -190,6 +352,7 @@ int run_train(const std::vector<std::string>& arguments) {
              folder.parent_path().string(), folder.filename().string());
   }
   print(result.run_directory.string() + "\n");
+  if (c.train.overfit > 0 && !result.interrupted) return end_overfit(result);
   return 0;
 }
 

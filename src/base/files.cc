@@ -6,11 +6,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <optional>
 #include <random>
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace fs = std::filesystem;
 
@@ -63,12 +66,21 @@ fs::path without_links(fs::path path) {
 }
 
 constexpr int kNameAttempts = 100;
+constexpr std::string_view kUnfinished = ".yolov3-unfinished-";
+
+// Whether the name is that of a file which a process that is gone left unfinished.
+bool is_left_over(std::string_view name) {
+  if (!name.starts_with(kUnfinished)) return false;
+  name.remove_prefix(kUnfinished.size());
+  const std::optional<int64_t> process = parse_integer(name.substr(0, name.find('-')));
+  return process && *process > 0 && ::kill(static_cast<pid_t>(*process), 0) != 0 && errno == ESRCH;
+}
 
 // A new file beside `path` that nobody else has. Its name is short, since that of `path` may have all 255 bytes.
 int create_beside(const fs::path& path, fs::path& created) {
   std::random_device random;
   for (int i = 0; i < kNameAttempts; ++i) {
-    created = path.parent_path() / fmt::format(".yolov3-unfinished-{}-{:08x}", ::getpid(), random());
+    created = path.parent_path() / fmt::format("{}{}-{:08x}", kUnfinished, ::getpid(), random());
     const int descriptor = ::open(created.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0644);
     if (descriptor >= 0) return descriptor;
     if (errno != EEXIST) break;
@@ -152,6 +164,15 @@ void write_file(const fs::path& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
+}
+
+int remove_unfinished_files(const fs::path& folder) {
+  int removed = 0;
+  for (const fs::path& file : list_files(folder)) {
+    std::error_code reason;
+    if (is_left_over(file.filename().string()) && fs::remove(file, reason)) ++removed;
+  }
+  return removed;
 }
 
 void make_directories(const fs::path& path) {

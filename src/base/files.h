@@ -35,6 +35,10 @@ class AtomicFile {
   bool direct_ = false;  // into path_ itself
 };
 
+// Removes what AtomicFiles of processes that are gone have left in a folder, and returns how many files that were. For
+// a folder that only processes of this machine write to.
+int remove_unfinished_files(const std::filesystem::path& folder);
+
 void write_file(const std::filesystem::path& path, std::string_view bytes);  // AtomicFile, write, commit
 void make_directories(const std::filesystem::path& path);
 

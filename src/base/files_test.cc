@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -200,6 +201,28 @@ TEST_F(Files, LinksAreFollowed) {
 TEST_F(Files, WritingNeedsAFolderAndAFileName) {
   EXPECT_NE(error_of([&] { write_file(path("no/a"), "x"); }).find("no/a: cannot create: No such"), std::string::npos);
   EXPECT_NE(error_of([&] { write_file(path(""), "x"); }).find("found a folder"), std::string::npos);
+}
+
+// A process that is killed while it writes: its file stays, and goes when it is asked for. That of a process that is
+// still there stays too, and so does whatever only looks like one.
+TEST_F(Files, WhatAKilledProcessLeftIsRemoved) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    AtomicFile file(path("model"));
+    file.write("half");
+    std::_Exit(0);
+  }
+  ASSERT_GT(child, 0);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  ASSERT_EQ(names().size(), 1u);
+  const AtomicFile ours(path("model"));
+  const std::string mine = ours.temporary().filename().string();
+  for (const char* name : {".yolov3-unfinished-", ".yolov3-unfinished-x-1", ".yolov3-unfinished-0-1", "a"}) {
+    write_file(path(name), "");
+  }
+  EXPECT_EQ(remove_unfinished_files(path("")), 1);
+  EXPECT_EQ(names(), (Names{".yolov3-unfinished-", ".yolov3-unfinished-0-1", mine, ".yolov3-unfinished-x-1", "a"}));
+  EXPECT_EQ(remove_unfinished_files(path("")), 0);
 }
 
 TEST_F(Files, ListIsSortedAndOfFilesOnly) {

@@ -87,6 +87,22 @@ std::optional<double> parse_number(std::string_view text) {
   return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
+std::optional<double> parse_duration(std::string_view text) {
+  if (text == "0") return 0.0;
+  std::string_view units = "hms";  // that may still come
+  double seconds = 0;
+  do {
+    const size_t end = text.find_first_not_of("0123456789.");
+    const size_t unit = end == std::string_view::npos ? end : units.find(text[end]);
+    const std::optional<double> value = parse_number(text.substr(0, end));
+    if (!value || unit == std::string_view::npos) return std::nullopt;
+    seconds += *value * (units[unit] == 'h' ? 3600 : units[unit] == 'm' ? 60 : 1);
+    units.remove_prefix(unit + 1);
+    text.remove_prefix(end + 1);
+  } while (!text.empty());
+  return seconds;
+}
+
 std::string closest_match(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
   size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
@@ -110,6 +126,20 @@ std::string to_lower(std::string_view text) {
 
 bool ends_with_ignoring_case(std::string_view text, std::string_view ending) {
   return text.size() >= ending.size() && to_lower(text.substr(text.size() - ending.size())) == to_lower(ending);
+}
+
+std::string markup_escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      default: out += c;
+    }
+  }
+  return out;
 }
 
 std::string human_bytes(double bytes) {

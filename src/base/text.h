@@ -24,6 +24,12 @@ std::string closest_match(std::string_view word, const std::vector<std::string>&
 std::string to_lower(std::string_view text);
 bool ends_with_ignoring_case(std::string_view text, std::string_view ending);
 
+// Seconds of "30s", "10m", "2h", "1h30m" or "0": numbers, whole or decimal, each with its unit, each unit once and the
+// larger before the smaller. Anything else, a number without a unit too, is nothing.
+std::optional<double> parse_duration(std::string_view text);
+// For XML and HTML, between tags and in quotation marks: & < > " as entities.
+std::string markup_escaped(std::string_view text);
+
 // "3.2 MB", "1:02:03": for people, never for parsing.
 std::string human_bytes(double bytes);
 std::string human_seconds(double seconds);

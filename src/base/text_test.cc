@@ -88,6 +88,20 @@ TEST(Text, CaseIsOfAsciiLettersOnly) {
   EXPECT_TRUE(ends_with_ignoring_case("a", ""));
 }
 
+TEST(Text, DurationsHaveUnits) {
+  EXPECT_EQ(parse_duration("30s"), 30);
+  EXPECT_EQ(parse_duration("10m"), 600);
+  EXPECT_EQ(parse_duration("2h"), 7200);
+  EXPECT_EQ(parse_duration("1h30m"), 5400);
+  EXPECT_EQ(parse_duration("1h0.5s"), 3600.5);
+  EXPECT_EQ(parse_duration("0.5h"), 1800);
+  EXPECT_EQ(parse_duration("0"), 0);
+  EXPECT_EQ(parse_duration("0s"), 0);
+  for (const char* wrong : {"", "10", "m", "10 m", "10min", "-10m", "1m1h", "1m1m", "1e3s", "1..5s", "10m5", "nan s"}) {
+    EXPECT_FALSE(parse_duration(wrong)) << wrong;
+  }
+}
+
 TEST(Text, HumanFigures) {
   EXPECT_EQ(human_bytes(0), "0 B");
   EXPECT_EQ(human_bytes(999), "999 B");
@@ -98,6 +112,11 @@ TEST(Text, HumanFigures) {
   EXPECT_EQ(human_seconds(-5), "0:00");
   EXPECT_EQ(human_seconds(59.6), "1:00");
   EXPECT_EQ(human_seconds(3723), "1:02:03");
+}
+
+TEST(Text, MarkupIsEscaped) {
+  EXPECT_EQ(markup_escaped("a & b <c> \"d\" 'e' \xC3\xBC"), "a &amp; b &lt;c&gt; &quot;d&quot; 'e' \xC3\xBC");
+  EXPECT_EQ(markup_escaped(""), "");
 }
 
 }  // namespace

@@ -123,7 +123,56 @@ int draw_shift(float low, float high, Rng& rng) {
   return static_cast<int>(std::min(most, std::floor(rng.uniform(-std::floor(low), most + 1))));
 }
 
+void check_probability(const char* name, double value) {
+  check(value >= 0 && value <= 1, "--{} {}: the probability of an augmentation must be from 0 to 1", name, value);
+}
+
+void check_reach(const char* name, double value, double most) {
+  check(value >= 0 && value <= most, "--{} {}: expected 0 to {}", name, value, most);
+}
+
 }  // namespace
+
+void check_augment_options(const AugmentOptions& o) {
+  check_probability("flip", o.flip);
+  check_probability("crop", o.crop);
+  check_probability("translate", o.translate);
+  check_probability("flipud", o.flipud);
+  check_probability("mosaic", o.mosaic);
+  check_probability("mixup", o.mixup);
+  check_probability("cutout", o.cutout);
+  check_probability("blur", o.blur);
+  check_probability("noise", o.noise);
+  check_probability("grey", o.grey);
+  check_reach("degrees", o.degrees, 180);
+  check_reach("scale", o.scale, 0.9);
+  check_reach("shear", o.shear, 40);  // both axes at 45 would flatten the picture
+  check_reach("shift", o.shift, 0.9);
+  check_reach("hsv-h", o.hsv_h, 0.5);
+  check_reach("hsv-s", o.hsv_s, 1);
+  check_reach("hsv-v", o.hsv_v, 1);
+  check(o.saturation >= 1 && o.saturation <= 10, "--saturation {}: expected a factor from 1 to 10", o.saturation);
+  check(o.exposure >= 1 && o.exposure <= 10, "--exposure {}: expected a factor from 1 to 10", o.exposure);
+  check(o.hsv_s == 0 || o.saturation == 1,
+        "--hsv-s {} and --saturation {} both change the saturation: give one of them", o.hsv_s, o.saturation);
+  check(o.hsv_v == 0 || o.exposure == 1, "--hsv-v {} and --exposure {} both change the brightness: give one of them",
+        o.hsv_v, o.exposure);
+  check(o.min_visible >= 0 && o.min_visible <= 1, "--min-visible {}: expected a share from 0 to 1", o.min_visible);
+}
+
+AugmentOptions without_strong(AugmentOptions options) {
+  options.mosaic = options.mixup = options.cutout = options.blur = options.noise = options.grey = 0;
+  options.degrees = options.scale = options.shear = options.shift = 0;
+  return options;
+}
+
+bool has_strong(const AugmentOptions& options) { return options != without_strong(options); }
+
+AugmentOptions no_augmentation() {
+  AugmentOptions off;
+  off.flip = off.crop = off.translate = 0;
+  return off;
+}
 
 void augment(Sample& sample, const AugmentOptions& options, Rng& rng) {
   random_horizontal_flip(sample, options.flip, rng);
@@ -138,6 +187,21 @@ void random_horizontal_flip(Sample& sample, double probability, Rng& rng) {
   const auto width = static_cast<float>(sample.image.width);
   for (Annotation& object : sample.objects) {
     object.box = {width - object.box.x1, object.box.y0, width - object.box.x0, object.box.y1};
+  }
+}
+
+void random_vertical_flip(Sample& sample, double probability, Rng& rng) {
+  clip_objects(sample);
+  if (!rng.chance(probability)) return;
+  Image& image = sample.image;
+  const size_t row_bytes = kChannels * static_cast<size_t>(image.width);
+  for (int y = 0; y < image.height / 2; ++y) {
+    uint8_t *upper = image.pixel(0, y), *lower = image.pixel(0, image.height - 1 - y);
+    std::swap_ranges(upper, upper + row_bytes, lower);
+  }
+  const auto height = static_cast<float>(image.height);
+  for (Annotation& object : sample.objects) {
+    object.box = {object.box.x0, height - object.box.y1, object.box.x1, height - object.box.y0};
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/error.h"
 #include "image/letterbox.h"
 
 namespace yolov3 {
@@ -91,6 +92,21 @@ TEST(Augment, TheFlipMirrorsBoxes) {
   EXPECT_EQ(sample.objects[0].class_id, 3);
 }
 
+TEST(Augment, TheVerticalFlipMirrorsColumnsAndBoxes) {
+  for (int height = 1; height <= 9; ++height) {
+    Sample sample{textured(7, height), {object_at({1, 0.25f, 3, 0.75f})}};
+    const Image before = sample.image;
+    Rng rng(1);
+    random_vertical_flip(sample, 1.0, rng);
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < 7; ++x) {
+        ASSERT_TRUE(std::equal(before.pixel(x, y), before.pixel(x, y) + 3, sample.image.pixel(x, height - 1 - y)));
+      }
+    }
+    EXPECT_EQ(sample.objects[0].box, (Box{1, float(height) - 0.75f, 3, float(height) - 0.25f}));
+  }
+}
+
 TEST(Augment, ARectangleStaysExactlyUnderItsBox) {
   for (uint64_t seed = 0; seed < 400; ++seed) {
     Rng place(99, seed);
@@ -100,6 +116,7 @@ TEST(Augment, ARectangleStaysExactlyUnderItsBox) {
     Sample sample = with_rectangle(width, height, x0, y0, x1, y1);
     Rng rng(7, seed);
     augment(sample, {.flip = 0.5, .crop = 0.7, .translate = 0.7}, rng);
+    random_vertical_flip(sample, 0.5, rng);
     ASSERT_EQ(sample.objects.size(), 1u);
     ASSERT_EQ(sample.objects[0].box, painted(sample.image)) << "seed " << seed;
     ASSERT_EQ(sample.image.rgb.size(), size_t(sample.image.width) * size_t(sample.image.height) * 3);
@@ -257,6 +274,42 @@ TEST(Augment, ProbabilityZeroChangesNothingAndHalfIsHalf) {
     flipped += sample.objects[0].box.x0 != 5;
   }
   EXPECT_NEAR(flipped, 500, 5 * std::sqrt(250.0));  // five deviations of the binomial
+}
+
+TEST(Augment, OptionsThatMakeNoSenseAreRefusedByName) {
+  const auto refused = [](AugmentOptions options) -> std::string {
+    try {
+      check_augment_options(options);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(refused({}), "");
+  EXPECT_TRUE(refused({.mosaic = 1.5}).starts_with("--mosaic 1.5: "));
+  EXPECT_TRUE(refused({.degrees = -1}).starts_with("--degrees -1: "));
+  EXPECT_TRUE(refused({.shear = 45}).starts_with("--shear 45: "));
+  EXPECT_TRUE(refused({.hsv_h = 0.6}).starts_with("--hsv-h 0.6: "));
+  EXPECT_TRUE(refused({.saturation = 0.5}).starts_with("--saturation 0.5: "));
+  EXPECT_TRUE(refused({.hsv_s = 0.5, .saturation = 1.5}).find("give one") != std::string::npos);
+  EXPECT_TRUE(refused({.hsv_v = 0.5, .exposure = 1.5}).find("give one") != std::string::npos);
+  EXPECT_TRUE(refused({.min_visible = std::nan("")}).starts_with("--min-visible nan: "));
+}
+
+TEST(Augment, WithoutTheStrongTheMildStay) {
+  const AugmentOptions mild{
+      .flip = 0.1, .crop = 0.2, .translate = 0.3, .flipud = 0.4, .hsv_h = 0.1, .hsv_s = 0.2, .exposure = 2};
+  EXPECT_FALSE(has_strong(mild));
+  EXPECT_FALSE(has_strong({}));
+  for (double AugmentOptions::*strong :
+       {&AugmentOptions::mosaic, &AugmentOptions::mixup, &AugmentOptions::cutout, &AugmentOptions::blur,
+        &AugmentOptions::noise, &AugmentOptions::grey, &AugmentOptions::degrees, &AugmentOptions::scale,
+        &AugmentOptions::shear, &AugmentOptions::shift}) {
+    AugmentOptions options = mild;
+    options.*strong = 0.5;
+    EXPECT_TRUE(has_strong(options));
+    EXPECT_EQ(without_strong(options), mild);
+  }
 }
 
 TEST(Augment, TheSameRngGivesTheSameSample) {

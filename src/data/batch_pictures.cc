@@ -10,7 +10,6 @@ namespace yolov3 {
 namespace {
 
 constexpr int64_t kMaxPictures = 16;
-constexpr int kCellPx = 416;
 
 Image image_from_planes(const float* planes, int width, int height) {
   Image image(width, height);
@@ -24,7 +23,7 @@ Image image_from_planes(const float* planes, int width, int height) {
 }
 
 template <class Draw>
-void save_grid(const std::filesystem::path& path, const Batch& batch, const Draw& draw) {
+void save_grid(const std::filesystem::path& path, const Batch& batch, int cell_px, const Draw& draw) {
   const Tensor& images = batch.images;
   const int64_t count = std::min(images.dim(0), kMaxPictures);
   std::vector<Image> cells;
@@ -34,19 +33,22 @@ void save_grid(const std::filesystem::path& path, const Batch& batch, const Draw
     draw(cells.back(), static_cast<size_t>(n));
   }
   const int columns = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(count))));
-  save_image(path, make_grid(cells, columns, kCellPx));
+  save_image(path, make_grid(cells, columns, cell_px));
 }
 
 }  // namespace
 
-void save_batch_picture(const std::filesystem::path& path, const Batch& batch, const std::vector<std::string>& names) {
-  save_grid(path, batch, [&](Image& image, size_t n) { draw_annotations(image, batch.objects_net[n], names); });
+void save_batch_picture(const std::filesystem::path& path, const Batch& batch, const std::vector<std::string>& names,
+                        int cell_px) {
+  save_grid(path, batch, cell_px,
+            [&](Image& image, size_t n) { draw_annotations(image, batch.objects_net[n], names); });
 }
 
 void save_batch_picture(const std::filesystem::path& path, const Batch& batch,
                         const std::vector<std::vector<Detection>>& detections_net,
                         const std::vector<std::string>& names) {
-  save_grid(path, batch, [&](Image& image, size_t n) { draw_detections(image, detections_net[n], names); });
+  save_grid(path, batch, kBatchCellPx,
+            [&](Image& image, size_t n) { draw_detections(image, detections_net[n], names); });
 }
 
 }  // namespace yolov3

@@ -9,8 +9,11 @@
 
 namespace yolov3 {
 
-// A grid of the first 16 pictures at most, as JPEG.
-void save_batch_picture(const std::filesystem::path& path, const Batch& batch, const std::vector<std::string>& names);
+constexpr int kBatchCellPx = 416;
+
+// A grid of the first 16 pictures at most, each cell_px wide and high, as JPEG.
+void save_batch_picture(const std::filesystem::path& path, const Batch& batch, const std::vector<std::string>& names,
+                        int cell_px = kBatchCellPx);
 
 // The same with detections (box_net) instead of the annotations.
 void save_batch_picture(const std::filesystem::path& path, const Batch& batch,

@@ -12,7 +12,6 @@
 namespace yolov3 {
 namespace {
 
-constexpr double kMaxLeftOut = 0.05;
 constexpr size_t kMaxDefects = 1'000'000;  // a file of nothing but defects must not fill the memory
 
 // The checks of one picture, sharing what each of them needs.
@@ -42,13 +41,15 @@ class BoxChecker {
   bool repairing() const { return sink_.policy() == BadDataPolicy::repair; }
   const std::string& name_of(const StatedBox& box) const { return names_[static_cast<size_t>(box.class_id)]; }
 
-  void defect(const StatedBox& box, const char* reason, std::string detail, bool repaired = false, bool kept = false) {
+  void defect(const StatedBox& box, const char* reason, std::string detail, bool repaired = false, bool kept = false,
+              const std::optional<Box>& other = std::nullopt) {
     std::string where = fmt::format("{}:{}", picture_.file, box.line);
     if (box.id) where += fmt::format(": annotation {}", *box.id);
     Defect found{reason, std::move(where), std::move(detail), false, repaired, kept};
     if (!box.unreadable) {
       found.picture = picture_.image;
       found.box_image = as_written(box);
+      found.other_image = other;
     }
     sink_.add(std::move(found));
   }
@@ -70,7 +71,8 @@ class BoxChecker {
     const bool identical = object.box == other.box;
     const std::string detail = fmt::format("{} {} is marked already, with an IoU of {:.2f}", name_of(box), written(box),
                                            iou(other.box, object.box));
-    defect(box, identical ? "duplicate box" : "doubled box", detail, repairing(), !identical && !repairing());
+    defect(box, identical ? "duplicate box" : "doubled box", detail, repairing(), !identical && !repairing(),
+           other.box);
     return !identical && !repairing();
   }
 
@@ -104,16 +106,22 @@ class BoxChecker {
     return false;
   }
 
+  // Shares of the sides that only pixels could be: a file of another tool.
+  std::string in_the_picture(const StatedBox& box) const {
+    const bool pixels = picture_.relative && (box.x1 > 2.0 * width_ || box.y1 > 2.0 * height_);
+    return fmt::format("{} in a picture of {}x{}{}", written(box), width_, height_,
+                       pixels ? "; expected shares of the sides, from 0 to 1: are these pixels?" : "");
+  }
+
   bool inside(const StatedBox& box) {
     const double first = picture_.voc_corners ? 1 : 0;
     const double x0 = box.x0 - first, y0 = box.y0 - first;
     if (x0 >= width_ || y0 >= height_ || box.x1 <= 0 || box.y1 <= 0) {
-      defect(box, "box outside image", fmt::format("{} in a picture of {}x{}", written(box), width_, height_));
+      defect(box, "box outside image", in_the_picture(box));
       return false;
     }
     if (x0 < -kToleratedPx || y0 < -kToleratedPx || box.x1 > width_ + kToleratedPx || box.y1 > height_ + kToleratedPx) {
-      defect(box, "box exceeds image", fmt::format("{} in a picture of {}x{}", written(box), width_, height_),
-             repairing());
+      defect(box, "box exceeds image", in_the_picture(box), repairing());
       return repairing();
     }
     // Two corners that are apart as written may still fall on the same float, or on the border when clipped.
@@ -155,7 +163,7 @@ std::string StatedPicture::origin() const { return line > 0 ? fmt::format("{}:{}
 void DefectSink::add(Defect defect) {
   report_.defects.push_back(std::move(defect));
   const Defect& last = report_.defects.back();
-  if (policy_ == BadDataPolicy::error && !last.kept) {
+  if (policy_ == BadDataPolicy::error && !last.kept && !last.beside) {
     throw Error(
         fmt::format("{}: {}: {}; mend it, or run with --bad-data skip or repair", last.where, last.reason, last.detail),
         Error::Kind::bad_data);
@@ -174,20 +182,21 @@ std::vector<Annotation> check_boxes(const StatedPicture& picture, int width, int
   return std::move(checker).objects();
 }
 
-void check_limits(const DefectReport& report, const std::string& data) {
+void check_limits(const DefectReport& report, const std::string& data, double max_left_out) {
+  if (max_left_out >= 1) return;
   int64_t pictures = 0, boxes = 0;
   for (const Defect& defect : report.defects) {
-    if (!defect.repaired && !defect.kept) ++(defect.image ? pictures : boxes);
+    if (!defect.repaired && !defect.kept && !defect.beside) ++(defect.image ? pictures : boxes);
   }
-  const auto too_many = [](int64_t left_out, int64_t seen) {
+  const auto too_many = [&](int64_t left_out, int64_t seen) {
     const bool nothing_left = left_out > 0 && left_out >= seen;
-    return nothing_left || (left_out > 1 && static_cast<double>(left_out) > kMaxLeftOut * static_cast<double>(seen));
+    return nothing_left || (left_out > 1 && static_cast<double>(left_out) > max_left_out * static_cast<double>(seen));
   };
   if (!too_many(pictures, report.images_seen) && !too_many(boxes, report.boxes_seen)) return;
   throw Error(fmt::format("{}: {} of {} pictures and {} of {} boxes would be left out, expected at most {:.0f}% of "
                           "each:\n{}mend the files, or try --bad-data repair, which clips and turns boxes instead of "
-                          "leaving them out",
-                          data, pictures, report.images_seen, boxes, report.boxes_seen, 100 * kMaxLeftOut,
+                          "leaving them out; yolov3 data check --repair DIR writes a copy of what can be kept",
+                          data, pictures, report.images_seen, boxes, report.boxes_seen, 100 * max_left_out,
                           describe(report, 10)),
               Error::Kind::bad_data);
 }

@@ -77,8 +77,8 @@ class DefectSink {
 std::vector<Annotation> check_boxes(const StatedPicture& picture, int width, int height,
                                     const std::vector<std::string>& names, DefectSink& sink);
 
-// More than 5% of the pictures or of the boxes left out, and more than one of them (a single slip in a tiny set is no
-// reason to stop), or all of them, is an Error of Kind::bad_data with the table of defects.
-void check_limits(const DefectReport& report, const std::string& data);
+// More than `max_left_out` of the pictures or of the boxes left out, and more than one of them (a single slip in a tiny
+// set is no reason to stop), or all of them, is an Error of Kind::bad_data with the table of defects. 1 = no limit.
+void check_limits(const DefectReport& report, const std::string& data, double max_left_out = 0.05);
 
 }  // namespace yolov3

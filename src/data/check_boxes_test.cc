@@ -170,5 +170,38 @@ TEST(CheckLimits, MoreThanFivePercentAndMoreThanOne) {
   }
 }
 
+TEST(CheckBoxes, PixelsWhereSharesBelongAreCalledThat) {
+  StatedPicture picture;
+  picture.file = "a.txt";
+  picture.relative = true;
+  picture.boxes = {stated(295, 210, 345, 270)};  // `0 320 240 50 60`: the corners of a box in pixels
+  DefectReport report;
+  DefectSink sink(BadDataPolicy::skip, report);
+  EXPECT_TRUE(check_boxes(picture, 100, 80, {"cat", "dog"}, sink).empty());
+  ASSERT_EQ(report.defects.size(), 1u);
+  EXPECT_EQ(report.defects[0].reason, "box outside image");
+  EXPECT_TRUE(contains(report.defects[0].detail, "are these pixels?"));
+  // A share of 1.2 is a slip of the hand, not another unit.
+  picture.boxes = {stated(1.1, 0.1, 1.2, 0.2)};
+  check_boxes(picture, 100, 80, {"cat", "dog"}, sink);
+  EXPECT_EQ(report.defects.back().detail.find("pixels"), std::string::npos);
+}
+
+TEST(CheckBoxes, ACopySaysWhereTheFirstOneIs) {
+  const Outcome outcome = check_in(BadDataPolicy::skip, {stated(10, 10, 30, 30), stated(11, 10, 31, 30)});
+  ASSERT_EQ(outcome.report.defects.size(), 1u);
+  EXPECT_EQ(outcome.report.defects[0].box_image, (Box{11, 10, 31, 30}));
+  EXPECT_EQ(outcome.report.defects[0].other_image, (Box{10, 10, 30, 30}));
+}
+
+TEST(CheckLimits, WhoOnlyLooksHasNone) {
+  EXPECT_NO_THROW(check_limits(left_out(100, 100, 10, 10), "d", 1));
+  EXPECT_THROW(check_limits(left_out(3, 10, 0, 10), "d", 0.2), Error);
+  EXPECT_NO_THROW(check_limits(left_out(2, 10, 0, 10), "d", 0.2));
+  DefectReport beside = left_out(0, 100, 9, 10);
+  for (Defect& defect : beside.defects) defect.beside = true;
+  EXPECT_NO_THROW(check_limits(beside, "d")) << "they never were a part of it";
+}
+
 }  // namespace
 }  // namespace yolov3

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "data/coco_events.h"
+#include "data/files_below.h"
 #include "data/text_guard.h"
 
 namespace fs = std::filesystem;
@@ -39,7 +40,7 @@ class Builder {
 
   CocoData finish() && {
     find_double_annotations();
-    for (size_t i = 0; i < boxes_.size(); ++i) place(image_of_[i], std::move(boxes_[i]));
+    for (size_t i = 0; i < waiting_.size(); ++i) place(image_of_[i], std::move(waiting_[i]));
     std::stable_sort(data_.categories.begin(), data_.categories.end(),
                      [](const CocoCategory& a, const CocoCategory& b) { return a.id < b.id; });
     for (size_t i = 1; i < data_.categories.size(); ++i) {
@@ -82,7 +83,8 @@ class Builder {
   }
 
   void add_annotation(const CocoEntry& entry) {
-    check(boxes_.size() < kMaxAnnotations, "{}:{}: more than {} annotations", name_, entry.line, kMaxAnnotations);
+    check(annotations_++ < kMaxAnnotations, "{}:{}: more than {} annotations", name_, entry.line, kMaxAnnotations);
+    if (entry.id) ids_.emplace_back(*entry.id, entry.line);
     StatedBox box;
     box.line = entry.line;
     box.id = entry.id;
@@ -101,9 +103,12 @@ class Builder {
     if (entry.category_id) {
       box.class_id = *entry.category_id;
     } else if (fits) {
-      box.problem = "(no category_id)";
+      box.unreadable = true;
+      box.problem = "expected a whole number as category_id";
     }
-    boxes_.push_back(std::move(box));
+    // The list of images stands before that of annotations, or behind it.
+    if (!data_.pictures.empty()) return place(entry.image_id, std::move(box));
+    waiting_.push_back(std::move(box));
     image_of_.push_back(entry.image_id);
   }
 
@@ -121,16 +126,13 @@ class Builder {
 
   // pycocotools keeps one annotation an id, so one that stands twice is lost there.
   void find_double_annotations() {
-    std::vector<std::pair<int64_t, int64_t>> ids;  // id, line
-    for (const StatedBox& box : boxes_) {
-      if (box.id) ids.emplace_back(*box.id, box.line);
+    std::sort(ids_.begin(), ids_.end());
+    for (size_t i = 1; i < ids_.size(); ++i) {
+      if (ids_[i].first != ids_[i - 1].first) continue;
+      data_.loose.push_back({"double annotation id", fmt::format("{}:{}", name_, ids_[i].second),
+                             fmt::format("annotation id {} stands twice", ids_[i].first), false, false, true});
     }
-    std::sort(ids.begin(), ids.end());
-    for (size_t i = 1; i < ids.size(); ++i) {
-      if (ids[i].first != ids[i - 1].first) continue;
-      data_.loose.push_back({"double annotation id", fmt::format("{}:{}", name_, ids[i].second),
-                             fmt::format("annotation id {} stands twice", ids[i].first), false, false, true});
-    }
+    ids_ = {};
   }
 
   void place(std::optional<int64_t> image_id, StatedBox box) {
@@ -150,8 +152,10 @@ class Builder {
   std::string name_;
   CocoVisitor visitor_;
   CocoData data_;
-  std::vector<StatedBox> boxes_;
-  std::vector<std::optional<int64_t>> image_of_;  // of each box
+  std::vector<StatedBox> waiting_;                // for the list of images
+  std::vector<std::optional<int64_t>> image_of_;  // of each that waits
+  std::vector<std::pair<int64_t, int64_t>> ids_;  // of annotations, with their lines
+  size_t annotations_ = 0;
   std::unordered_map<int64_t, size_t> picture_of_;
 };
 
@@ -237,6 +241,18 @@ std::vector<int64_t> category_ids(const std::vector<CocoCategory>& categories, c
   return ids;
 }
 
+fs::path coco_picture(const fs::path& folder, const fs::path& file_name) {
+  const fs::path path = (folder / file_name).lexically_normal();
+  std::string text = file_name.string();
+  if (text.find_first_of("/\\") == std::string::npos) return path;
+  std::error_code reason;
+  const fs::path there = existing_path(path);
+  if (fs::exists(there, reason)) return there;
+  std::replace(text.begin(), text.end(), '\\', '/');
+  const fs::path alone = (folder / fs::path(text).filename()).lexically_normal();
+  return fs::is_regular_file(alone, reason) ? alone : path;
+}
+
 fs::path find_coco_images(const fs::path& path, const CocoData& data) {
   constexpr size_t kLooked = 200;
   const fs::path folder = path.parent_path(), above = folder / "..";
@@ -252,7 +268,7 @@ fs::path find_coco_images(const fs::path& path, const CocoData& data) {
     for (size_t i = 0; i < data.pictures.size(); i += step) {
       std::error_code reason;
       const StatedPicture& picture = data.pictures[i];
-      found += !picture.defect && fs::is_regular_file(place / picture.image, reason);
+      found += !picture.defect && fs::is_regular_file(coco_picture(place, picture.image), reason);
     }
     if (found > best_found) best = place, best_found = found;
   }

@@ -46,6 +46,10 @@ void name_classes(CocoData& data, const std::vector<std::string>& names);
 // A category id for each class: the file's where it has the name, else numbers that it does not use.
 std::vector<int64_t> category_ids(const std::vector<CocoCategory>& categories, const std::vector<std::string>& names);
 
+// Where `file_name` is in the folder: as written, with slashes for Windows' backslashes, or, since files move without
+// the folders that were above them, by its last part alone. As written when nowhere.
+std::filesystem::path coco_picture(const std::filesystem::path& folder, const std::filesystem::path& file_name);
+
 // Where the pictures of the file are: the first of the usual places around it that has one of them. With a file
 // `instances_train2017.json` in `annotations/`: there, `images/`, `../`, `../images/`, `../train2017/`,
 // `../images/train2017/` and their like. The file's own folder when none is found.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "data/json_stream.h"
 #include "data/text_guard.h"
 
@@ -70,6 +71,10 @@ class Events : public nlohmann::json_sax<Json> {
     return number(whole ? std::optional(static_cast<int64_t>(d)) : std::nullopt, d);
   }
   bool string(string_t& text) override {
+    // Exporters that put everything into quotation marks: "12" is 12 where a number is wanted.
+    if (in_entry() && depth_ == kEntryDepth && is_number(field_)) {
+      if (const std::optional<double> real = parse_number(text)) return number(parse_integer(text), *real);
+    }
     return value(
         [&](CocoEntry& entry, Field field) {
           if (field == Field::file_name) entry.file_name = std::move(text);
@@ -160,6 +165,20 @@ class Events : public nlohmann::json_sax<Json> {
   }
   [[noreturn]] void fail_entry(const char* found) {
     fail("{}:{}: expected {{...}} in this list, found {}", bytes_.name(), bytes_.line(), found);
+  }
+
+  static bool is_number(Field field) {
+    switch (field) {
+      case Field::id:
+      case Field::image_id:
+      case Field::category_id:
+      case Field::width:
+      case Field::height:
+      case Field::area:
+      case Field::crowd:
+      case Field::ignore: return true;
+      default: return false;
+    }
   }
 
   bool number(std::optional<int64_t> whole, double real) {

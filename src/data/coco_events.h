@@ -12,7 +12,7 @@ namespace yolov3 {
 
 enum class CocoList { none, images, annotations, categories };
 
-// What one {...} of a list says. Values of the wrong kind count as absent.
+// What one {...} of a list says. Numbers may stand in quotation marks; other values of the wrong kind count as absent.
 struct CocoEntry {
   std::optional<int64_t> id, image_id, category_id;
   std::optional<double> width, height, area;

@@ -13,7 +13,6 @@ namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Counts = std::map<std::string, int64_t>;
 
 CocoData parse(const std::string& text) {
   std::istringstream in(text);
@@ -250,6 +249,78 @@ TEST(Coco, ATokenThatNeverEndsIsRefused) {
   } letters;
   std::istream in(&letters);
   EXPECT_TRUE(contains(error_of([&] { parse_coco(in, "i.json"); }), "without a whole value"));
+}
+
+// Of exporters that put everything into quotation marks.
+TEST(Coco, QuotedNumbersAreNumbers) {
+  const CocoData data = parse(
+      R"({"images":[{"id":"7","file_name":"12","width":"8","height":"8"}],"categories":[{"id":"3","name":"5"}],
+"annotations":[{"id":"1","image_id":"7","category_id":"3","bbox":[1,2,3,4],"area":"6.5","iscrowd":"1"},
+{"image_id":7,"category_id":"cat","bbox":[1,2,3,4]},{"image_id":"x","category_id":3,"bbox":[1,2,3,4]}]})");
+  EXPECT_EQ(data.pictures.at(0).image_id, 7);
+  EXPECT_EQ(data.pictures[0].image, "12");
+  EXPECT_EQ(data.pictures[0].width, 8);
+  EXPECT_EQ(data.categories.at(0).name, "5");
+  ASSERT_EQ(data.pictures[0].boxes.size(), 2u);
+  const StatedBox& box = data.pictures[0].boxes[0];
+  EXPECT_EQ(box.id, 1);
+  EXPECT_EQ(box.class_id, 3);
+  EXPECT_EQ(box.area, 6.5);
+  EXPECT_TRUE(box.crowd);
+  EXPECT_TRUE(data.pictures[0].boxes[1].unreadable);
+  EXPECT_TRUE(contains(data.pictures[0].boxes[1].problem, "category_id"));
+  ASSERT_EQ(data.loose.size(), 1u);
+  EXPECT_TRUE(contains(data.loose[0].detail, "no whole number as image_id"));
+}
+
+TEST(Coco, ABoxOfNaNIsNoJsonAndSaysWhere) {
+  EXPECT_TRUE(
+      contains(error_in("{\"images\":[],\n\"annotations\":[{\"bbox\":[NaN,1,2,3]}]}"), "i.json:2: not valid JSON"));
+}
+
+// The same annotations before and behind the images: the order of a picture's boxes is that of the file.
+TEST(Coco, TheOrderOfTheListsChangesNothing) {
+  const std::string images = R"("images":[{"id":1,"file_name":"a"},{"id":2,"file_name":"b"}])";
+  const std::string categories = R"("categories":[{"id":1,"name":"x"}])";
+  std::string annotations = "\"annotations\":[";
+  for (int i = 0; i < 6; ++i) {
+    annotations += std::string(i == 0 ? "" : ",") + "{\"id\":" + std::to_string(i) +
+                   ",\"image_id\":" + std::to_string(1 + i % 3) + ",\"category_id\":1,\"bbox\":[" + std::to_string(i) +
+                   ",0,1,1]}";
+  }
+  annotations += "]";
+  const CocoData before = parse("{" + annotations + "," + images + "," + categories + "}");
+  const CocoData behind = parse("{" + images + "," + annotations + "," + categories + "}");
+  for (const CocoData* data : {&before, &behind}) {
+    std::vector<double> starts;
+    for (const StatedPicture& picture : data->pictures) {
+      for (const StatedBox& box : picture.boxes) starts.push_back(box.x0);
+    }
+    EXPECT_EQ(starts, (std::vector<double>{0, 3, 1, 4}));
+    EXPECT_EQ(data->loose.size(), 2u) << "image 3 is not there";
+  }
+}
+
+TEST(Coco, PicturesThatMovedAreFoundByTheirNames) {
+  const TestFolder folder;
+  const auto text = [](const std::string& file_name) {
+    return "{\"images\":[{\"id\":1,\"file_name\":\"" + file_name +
+           "\"}],\"annotations\":[],\"categories\":[{\"id\":1,\"name\":\"x\"}]}";
+  };
+  folder.picture("pictures/a.png", 8, 8);
+  folder.picture("pictures/sub/b.png", 8, 8);
+  for (const char* file_name : {"a.png", "/home/bob/data/a.png", "old/place/a.png", "old\\\\a.png", "sub/b.png",
+                                "sub\\\\b.png", "D:\\\\x\\\\a.png"}) {
+    DataOptions options = options_for(folder.write("i.json", text(file_name)));
+    options.images = folder / "pictures";
+    DefectReport report;
+    EXPECT_EQ(load_dataset(options, "train", report).examples.size(), 1u) << file_name;
+  }
+  // Without --images too.
+  DefectReport report;
+  folder.picture("images/a.png", 8, 8);
+  const fs::path moved = folder.write("i.json", text("train/a.png"));
+  EXPECT_EQ(load_dataset(options_for(moved), "train", report).examples.at(0).image, folder / "images/a.png");
 }
 
 }  // namespace

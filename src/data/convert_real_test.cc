@@ -1,24 +1,16 @@
 // Real data sets through the formats and back. They are not part of the repository: without them these tests skip.
 #include <gtest/gtest.h>
 
+#include "base/shared_folder.h"
 #include "data/source.h"
 #include "data/test_folder.h"
 #include "data/write.h"
-#include "image/shared_folder.h"
 
 namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
 using Splits = std::map<std::string, Dataset>;
-
-DataOptions options_for(const fs::path& data, const fs::path& names = {}) {
-  DataOptions options;
-  options.data = data.string();
-  options.names = names;
-  options.verify_images = true;
-  return options;
-}
 
 Splits load_all(const DataOptions& options, DefectReport& report) {
   Splits splits;

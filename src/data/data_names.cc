@@ -66,8 +66,12 @@ std::vector<std::string> coco_class_names(const std::vector<Source>& sources, co
 }
 
 [[noreturn]] void fail_nameless(const Source& source) {
-  fail("{}: {} hold class numbers, not names; give the names with --names FILE, one a line, or in a data.yaml",
-       source.path.string(), source.kind == SourceKind::lines ? "annotation lines" : "YOLO labels");
+  std::error_code reason;
+  const fs::path yaml = source.path / "data.yaml";
+  const bool beside = fs::is_regular_file(yaml, reason);
+  fail("{}: {} hold class numbers, not names; give the names with --names FILE, one a line, or {}",
+       source.path.string(), source.kind == SourceKind::lines ? "annotation lines" : "YOLO labels",
+       beside ? "--data " + yaml.string() + ", which lies there" : "in a data.yaml");
 }
 
 void add_names(const Source& source, const CocoFiles& read, std::set<std::string>& names) {
@@ -86,6 +90,7 @@ void add_names(const Source& source, const CocoFiles& read, std::set<std::string
 
 std::vector<std::string> class_names(const DataOptions& options, const DataPlan& plan, const std::string& split,
                                      const CocoFiles& read) {
+  if (!options.known_names.empty()) return options.known_names;
   if (!options.names.empty()) return read_class_names(options.names);
   if (!plan.names.empty()) return plan.names;
   const std::vector<Source> sources = sources_with_names(options, plan, split);

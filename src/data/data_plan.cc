@@ -6,16 +6,12 @@
 #include "base/log.h"
 #include "data/darknet_data.h"
 #include "data/data_yaml.h"
+#include "data/files_below.h"
 
 namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
-
-bool is_there(const fs::path& path) {
-  std::error_code reason;
-  return fs::exists(path, reason);
-}
 
 // Roboflow's exports say ../train/images for what lies beside the file; Ultralytics takes it so where that is there.
 fs::path resolve_in_yaml(const fs::path& root, const std::string& text) {

@@ -30,6 +30,7 @@ class SplitReader {
 
   StatedSplit read() && {
     for (const std::string& key : plan_.ignored_keys) log_warning("{}: the key \"{}\" is ignored", options_.data, key);
+    check_images_option();
     for (const Source& source : sources_) {
       if (source.kind == SourceKind::coco) coco_.emplace(source.path, read_coco(source.path));
     }
@@ -39,10 +40,22 @@ class SplitReader {
   }
 
  private:
+  void check_images_option() const {
+    if (options_.images.empty()) return;
+    std::error_code reason;
+    check(fs::is_directory(options_.images, reason), "--images {}: expected a folder", options_.images.string());
+    const bool any = std::any_of(sources_.begin(), sources_.end(),
+                                 [](const Source& source) { return source.kind == SourceKind::coco; });
+    if (any) return;
+    throw Error(fmt::format("--images {}: says where the pictures of COCO files are, and {} has none",
+                            options_.images.string(), options_.data),
+                Error::Kind::usage);
+  }
+
   void add(const Source& source) {
     switch (source.kind) {
       case SourceKind::synthetic: return add_synthetic(source);
-      case SourceKind::voc: return append(read_voc_source(source));
+      case SourceKind::voc: return add_voc(source);
       case SourceKind::coco: return add_coco(source);
       case SourceKind::yolo_folder: return add_yolo_folder(source);
       case SourceKind::yolo_list: return add_yolo_list(source);
@@ -67,7 +80,7 @@ class SplitReader {
     stated_.synthetic.push_back({options_.seed, split_, count});
   }
 
-  std::vector<StatedPicture> read_voc_source(const Source& source) {
+  void add_voc(const Source& source) {
     if (voc_splits(source.path).empty()) {
       check(source.own_split.empty(), "{}: no split \"{}\": the folder has no ImageSets/Main", source.path.string(),
             source.own_split);
@@ -75,7 +88,8 @@ class SplitReader {
         log_warning("{}: no ImageSets/Main; the whole folder is taken as \"{}\"", source.path.string(), split_);
       }
     }
-    return read_voc(source.path, source.own_split.empty() ? split_ : source.own_split, stated_.names, &stated_.unheld);
+    VocPictures read = read_voc(source.path, source.own_split.empty() ? split_ : source.own_split, stated_.names);
+    append(std::move(read.pictures), std::move(read.loose), read.unheld);
   }
 
   void add_coco(const Source& source) {
@@ -85,7 +99,7 @@ class SplitReader {
     name_classes(data, stated_.names);
     if (stated_.category_ids.empty()) stated_.category_ids = category_ids(data.categories, stated_.names);
     const fs::path folder = options_.images.empty() ? find_coco_images(source.path, data) : options_.images;
-    for (StatedPicture& picture : data.pictures) picture.image = (folder / picture.image).lexically_normal();
+    for (StatedPicture& picture : data.pictures) picture.image = coco_picture(folder, picture.image);
     append(std::move(data.pictures), std::move(data.loose), data.unheld);
   }
 
@@ -149,28 +163,62 @@ class SplitReader {
 
 }  // namespace
 
-std::vector<std::string> splits_of(const DataOptions& options) {
-  const DataPlan plan = make_plan(options);
-  const auto any = plan.splits.find("");
+namespace {
+
+// All the splits that there are, in byte order; none = the data set has no splits.
+std::vector<std::string> all_splits(const DataPlan& plan) {
   std::vector<std::string> known;
+  const auto any = plan.splits.find("");
   if (any == plan.splits.end()) {
     for (const auto& [split, sources] : plan.splits) known.push_back(split);
-  } else {
-    const Source source = parse_source(any->second.front());
-    if (source.kind == SourceKind::synthetic) return kUsualSplits;
-    if (source.kind == SourceKind::voc && source.own_split.empty()) known = voc_splits(source.path);
-    if (source.kind == SourceKind::yolo_folder) {
-      for (const auto& [split, folders] : yolo_splits(source.path)) {
-        if (!split.empty()) known.push_back(split);
-      }
-    }
-    if (known.empty()) return {kWholeDataset};
+    return known;
   }
+  const Source source = parse_source(any->second.front());
+  if (source.kind == SourceKind::synthetic) return kUsualSplits;
+  if (source.kind == SourceKind::voc && source.own_split.empty()) known = voc_splits(source.path);
+  if (source.kind == SourceKind::yolo_folder) {
+    for (const auto& [split, folders] : yolo_splits(source.path)) {
+      if (!split.empty()) known.push_back(split);
+    }
+  }
+  return known;
+}
+
+}  // namespace
+
+std::vector<std::string> splits_of(const DataOptions& options) {
+  const std::vector<std::string> known = all_splits(make_plan(options));
+  if (known.empty()) return {kWholeDataset};
   std::vector<std::string> usual;
   for (const std::string& split : kUsualSplits) {
     if (std::find(known.begin(), known.end(), split) != known.end()) usual.push_back(split);
   }
   return usual.empty() ? known : usual;
+}
+
+std::vector<Defect> find_unread(const DataOptions& options) {
+  const DataPlan plan = make_plan(options);
+  const auto any = plan.splits.find("");
+  if (any == plan.splits.end()) return {};
+  const Source source = parse_source(any->second.front());
+  const std::vector<std::string> read = splits_of(options);
+  if (source.kind == SourceKind::voc && source.own_split.empty() && !voc_splits(source.path).empty()) {
+    return find_unlisted(source.path, read);
+  }
+  if (source.kind == SourceKind::yolo_folder) return find_pictures_in_no_split(source.path, read);
+  return {};
+}
+
+std::vector<fs::path> source_folders(const DataOptions& options) {
+  std::vector<fs::path> folders;
+  std::error_code reason;
+  if (!options.images.empty()) folders.push_back(options.images);
+  for (const auto& [split, written] : make_plan(options).splits) {
+    for (const WrittenSource& one : written) {
+      if (fs::is_directory(one.path, reason)) folders.push_back(one.path);
+    }
+  }
+  return folders;
 }
 
 StatedSplit read_split(const DataOptions& options, const std::string& split) {

@@ -3,19 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <optional>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "data/files_below.h"
 #include "data/text_guard.h"
 #include "image/load.h"
 
 namespace yolov3 {
 namespace {
 
-constexpr uint64_t kMaxLinesBytes = 64 << 20;
-constexpr int64_t kMaxLines = 5'000'000;            // of that size they would be 13 bytes long
+constexpr size_t kMaxLineBytes = 64 << 20;
+constexpr int64_t kMaxLines = 5'000'000;
 constexpr int64_t kMaxUnreadableBoxes = 1'000'000;  // 2 bytes of the file are enough for one
 constexpr size_t kMaxPathBytes = 4096;
 constexpr size_t kMaxWordBytes = 256;  // of five numbers
@@ -97,29 +101,85 @@ StatedPicture parse_line(std::string_view line, const std::filesystem::path& fil
   return picture;
 }
 
+// Takes lines one after the other.
+class LineParser {
+ public:
+  explicit LineParser(const std::filesystem::path& path) : path_(path) {}
+
+  void take(std::string_view raw) {
+    ++number_;
+    const std::string_view line = trim(number_ == 1 ? without_bom(raw) : raw);
+    if (line.empty()) return;
+    check_is_text(line, path_.string());
+    pictures_.push_back(parse_line(line, path_, number_));
+    for (const StatedBox& box : pictures_.back().boxes) unreadable_ += box.unreadable;
+    check(unreadable_ <= kMaxUnreadableBoxes,
+          "{}:{}: more than {} boxes that are not five numbers; is this the right file?", path_.string(), number_,
+          kMaxUnreadableBoxes);
+  }
+
+  std::vector<StatedPicture> finish() && { return std::move(pictures_); }
+
+ private:
+  const std::filesystem::path& path_;
+  int64_t number_ = 0, unreadable_ = 0;
+  std::vector<StatedPicture> pictures_;
+};
+
+void check_line_count(int64_t lines, const std::filesystem::path& path) {
+  check(lines <= kMaxLines, "{}: more than {} lines; is this the right file?", path.string(), kMaxLines);
+}
+
+// Calls take(block) for one block of the file after the other.
+template <class Take>
+void each_block(const std::filesystem::path& path, Take&& take) {
+  std::error_code reason;
+  check(std::filesystem::is_regular_file(path, reason), "{}: expected a file of annotation lines", path.string());
+  std::ifstream in(path, std::ios::binary);
+  check(in.good(), "{}: cannot open: {}", path.string(), std::strerror(errno));
+  std::string block(size_t{1} << 20, '\0');
+  while (in.read(block.data(), static_cast<std::streamsize>(block.size())), in.gcount() > 0) {
+    take(std::string_view(block).substr(0, static_cast<size_t>(in.gcount())));
+  }
+  check(!in.bad(), "{}: cannot read: {}", path.string(), std::strerror(errno));
+}
+
+// Calls take(line) for each line; only a block and a line are in memory.
+template <class Take>
+void each_line(const std::filesystem::path& path, Take&& take) {
+  std::string line;
+  int64_t number = 1;
+  each_block(path, [&](std::string_view rest) {
+    for (size_t end; (end = rest.find('\n')) != std::string_view::npos; rest.remove_prefix(end + 1), ++number) {
+      take(line.append(rest.substr(0, end)));
+      line.clear();
+    }
+    line.append(rest);
+    check(line.size() <= kMaxLineBytes, "{}:{}: a line of over {} bytes; is this the right file?", path.string(),
+          number, kMaxLineBytes);
+  });
+  if (!line.empty()) take(line);
+}
+
 }  // namespace
 
 std::vector<StatedPicture> parse_lines(std::string_view text, const std::filesystem::path& path) {
   check_is_text(text, path.string());
-  check(std::count(text.begin(), text.end(), '\n') <= kMaxLines, "{}: more than {} lines; is this the right file?",
-        path.string(), kMaxLines);
-  std::vector<StatedPicture> pictures;
-  int64_t number = 0, unreadable = 0;
-  for (const std::string_view raw : split_lines(text)) {
-    ++number;
-    const std::string_view line = trim(raw);
-    if (line.empty()) continue;
-    pictures.push_back(parse_line(line, path, number));
-    for (const StatedBox& box : pictures.back().boxes) unreadable += box.unreadable;
-    check(unreadable <= kMaxUnreadableBoxes,
-          "{}:{}: more than {} boxes that are not five numbers; is this the right file?", path.string(), number,
-          kMaxUnreadableBoxes);
-  }
-  return pictures;
+  check_line_count(std::count(text.begin(), text.end(), '\n'), path);
+  LineParser parser(path);
+  for (const std::string_view line : split_lines(text)) parser.take(line);
+  return std::move(parser).finish();
 }
 
 std::vector<StatedPicture> read_lines(const std::filesystem::path& path) {
-  return parse_lines(read_text(path, kMaxLinesBytes), path);
+  int64_t lines = 0;  // counted first: a file of nothing but short lines would fill the memory before the limit is met
+  each_block(path, [&](std::string_view block) { lines += std::count(block.begin(), block.end(), '\n'); });
+  check_line_count(lines, path);
+  LineParser parser(path);
+  each_line(path, [&](std::string_view line) { parser.take(line); });
+  std::vector<StatedPicture> pictures = std::move(parser).finish();
+  for (StatedPicture& picture : pictures) picture.image = existing_path(picture.image);
+  return pictures;
 }
 
 }  // namespace yolov3

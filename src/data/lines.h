@@ -5,9 +5,10 @@
 // that stands after something with an image's extension and is not five numbers is a box that cannot be read, not a
 // path.
 // Paths are relative to the file.
-// Errors: the file is unreadable, too large (64 MB, 5 million lines), not text, or has over a million words that are no
-// boxes. A path of more than 4096 bytes and a line of more than kMaxBoxesOfAPicture boxes are defects of their picture;
-// what else is wrong in a line is left to check_boxes.h.
+// The file is read line by line: memory is what its boxes need.
+// Errors, with file and line: unreadable, not text, over 5 million lines, a line of over 64 MB, over a million words that
+// are no boxes. A path of more than 4096 bytes and a line of more than kMaxBoxesOfAPicture boxes are defects of their
+// picture; what else is wrong in a line is left to check_boxes.h.
 #pragma once
 
 #include <filesystem>

@@ -113,5 +113,51 @@ TEST(Lines, DamagedAndHostileTextNeverCrashes) {
   }
 }
 
+// Read in blocks: lines of all lengths fall across their ends.
+TEST(Lines, FilesLargerThanABlockAreReadLineByLine) {
+  const TestFolder folder;
+  std::string text = "\xEF\xBB\xBF";
+  std::vector<size_t> boxes;
+  for (size_t i = 0; text.size() < 3'500'000; ++i) {
+    boxes.push_back(i % 97 * (i % 13 == 0 ? 40 : 1));
+    text += "p" + std::to_string(i) + ".jpg";
+    for (size_t k = 0; k < boxes.back(); ++k) text += " 1,2,3.25,4," + std::to_string(k % 7);
+    text += i % 2 ? "\r\n" : "\n";
+  }
+  text += "last.jpg";  // without an end
+  const auto pictures = read_lines(folder.write("t.txt", text));
+  ASSERT_EQ(pictures.size(), boxes.size() + 1);
+  for (size_t i = 0; i < boxes.size(); ++i) {
+    ASSERT_EQ(pictures[i].image.filename(), "p" + std::to_string(i) + ".jpg");
+    ASSERT_EQ(pictures[i].boxes.size(), boxes[i]);
+    ASSERT_EQ(pictures[i].line, static_cast<int64_t>(i) + 1);
+  }
+  EXPECT_EQ(pictures.back().image.filename(), "last.jpg");
+  EXPECT_TRUE(contains(error_of([&] { read_lines(folder.write("b.txt", text + std::string(1, '\0'))); }), "binary"));
+  EXPECT_TRUE(contains(error_of([&] { read_lines(folder / ""); }), "expected a file"));
+}
+
+// What `data convert --to lines` writes of a large data set must be readable here.
+TEST(Lines, SlowAFileOfOver64MegabytesIsRead) {
+  const TestFolder folder;
+  std::string line = "a.jpg";
+  for (int i = 0; i < 10'000; ++i) line += " 100.25,200.5,300,400,12";
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += line + "\n";
+  ASSERT_GT(text.size(), size_t{70'000'000});
+  const auto pictures = read_lines(folder.write("t.txt", text));
+  ASSERT_EQ(pictures.size(), 300u);
+  EXPECT_EQ(pictures[299].boxes.size(), 10'000u);
+}
+
+TEST(Lines, PathsFromWindowsAreFound) {
+  const TestFolder folder;
+  folder.picture("sub/a.png", 8, 8);
+  const auto pictures = read_lines(folder.write("t.txt", "sub\\a.png 1,2,3,4,0\r\nsub\\none.png\r\n"));
+  EXPECT_EQ(pictures.at(0).image, folder / "sub/a.png");
+  EXPECT_EQ(pictures.at(0).boxes.size(), 1u);
+  EXPECT_EQ(pictures.at(1).image, folder / "sub\\none.png");
+}
+
 }  // namespace
 }  // namespace yolov3

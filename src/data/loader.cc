@@ -6,7 +6,6 @@
 #include <deque>
 #include <exception>
 #include <mutex>
-#include <numeric>
 #include <string>
 #include <thread>
 
@@ -19,43 +18,6 @@ namespace {
 constexpr uint64_t kOrderStream = uint64_t{1} << 63;
 constexpr uint64_t kSizeStream = uint64_t{1} << 62;  // + the group of batches
 
-// The boxes in other pixels: cut to the picture, mapped, cut to the new frame. A stated area follows its box.
-template <class Map>
-std::vector<Annotation> map_objects(const std::vector<Annotation>& objects, float width, float height, float to_width,
-                                    float to_height, float min_box_px, Map map) {
-  std::vector<Annotation> mapped;
-  mapped.reserve(objects.size());
-  for (Annotation object : objects) {
-    const Box box = clip(map(clip(object.box, width, height)), to_width, to_height);
-    const bool visible = box.width() > 0 && box.height() > 0;
-    if (!visible || box.width() < min_box_px || box.height() < min_box_px) continue;
-    object.area *= box.area() / object.box.area();
-    object.box = box;
-    mapped.push_back(object);
-  }
-  return mapped;
-}
-
-// Boxes are marked in the full picture; a reduced decode has its sides rounded, so each axis has its own exact ratio.
-Sample sample_in_decoded_pixels(LoadedImage loaded, const std::vector<Annotation>& objects) {
-  const auto full_width = static_cast<float>(loaded.full_width), full_height = static_cast<float>(loaded.full_height);
-  const auto width = static_cast<float>(loaded.image.width), height = static_cast<float>(loaded.image.height);
-  auto scaled = map_objects(objects, full_width, full_height, width, height, 0.0f, [&](const Box& box) {
-    return Box{box.x0 * width / full_width, box.y0 * height / full_height, box.x1 * width / full_width,
-               box.y1 * height / full_height};
-  });
-  return {std::move(loaded.image), std::move(scaled)};
-}
-
-std::string with_picture(const std::string& message, const Example& example) {
-  std::string text = message;
-  const std::string picture = example.image.string();
-  if (text.find(picture) == std::string::npos) text = picture + ": " + text;
-  const std::string& origin = example.origin;
-  if (!origin.empty() && text.find(origin) == std::string::npos) text += " (from " + origin + ")";
-  return text;
-}
-
 void check_options(const LoaderOptions& options) {
   check(options.batch >= 1, "the batch size must be at least 1, not {}", options.batch);
   check(options.width >= 1 && options.height >= 1, "the network input must be at least 1x1, not {}x{}", options.width,
@@ -65,40 +27,17 @@ void check_options(const LoaderOptions& options) {
   check(options.workers >= 0, "the number of loader workers must be at least 0, not {}", options.workers);
   check(options.prefetch >= 1, "the number of prefetched batches must be at least 1, not {}", options.prefetch);
   check(options.min_box_px >= 0, "min_box_px must be at least 0, not {}", options.min_box_px);
-  for (const double p : {options.augment.flip, options.augment.crop, options.augment.translate}) {
-    check(p >= 0 && p <= 1, "the probability of an augmentation must be from 0 to 1, not {}", p);
-  }
+  check(options.strong_epochs >= 0, "the epochs with strong augmentation must be at least 0, not {}",
+        options.strong_epochs);
+  check_augment_options(options.augment);
+}
+
+LoaderOptions without_strong(LoaderOptions options) {
+  options.augment = without_strong(options.augment);
+  return options;
 }
 
 }  // namespace
-
-PreparedSample prepare_sample(const Example& example, const LoaderOptions& options, int width, int height, Rng rng,
-                              float* planes) {
-  const LoadOptions decode = options.exact_decode ? LoadOptions{} : LoadOptions{width, height};
-  LoadedImage loaded = load_example(example, decode);
-  PreparedSample prepared;
-  prepared.image_width = loaded.full_width;
-  prepared.image_height = loaded.full_height;
-
-  int frame_width = loaded.full_width, frame_height = loaded.full_height;  // of what the boxes are in
-  Sample sample;
-  if (options.augmented) {
-    sample = sample_in_decoded_pixels(std::move(loaded), example.objects);
-    augment(sample, options.augment, rng);
-    frame_width = sample.image.width;
-    frame_height = sample.image.height;
-  } else {
-    sample = {std::move(loaded.image), example.objects};
-  }
-
-  const auto make = options.letterbox ? make_letterbox : make_stretch;
-  prepared.letterbox = make(frame_width, frame_height, width, height);
-  prepared.objects_net = map_objects(sample.objects, static_cast<float>(frame_width), static_cast<float>(frame_height),
-                                     static_cast<float>(width), static_cast<float>(height), options.min_box_px,
-                                     [&](const Box& box) { return net_from_image(prepared.letterbox, box); });
-  planes_from_image(apply_letterbox(sample.image, prepared.letterbox), planes);
-  return prepared;
-}
 
 // Batches in the making wait in a queue, in order. A task is the next unclaimed sample of the queue; when all are
 // claimed and there is room, a new batch joins. What the mutex guards is named below; a worker writes its own sample's
@@ -106,6 +45,7 @@ PreparedSample prepare_sample(const Example& example, const LoaderOptions& optio
 struct Loader::Impl {
   struct Pending {
     Batch batch;
+    std::vector<uint64_t> streams;  // of each example's Rng
     uint64_t epoch = 0;
     int width = 0, height = 0;
     int claimed = 0, done = 0;
@@ -117,13 +57,14 @@ struct Loader::Impl {
   using Clock = std::chrono::steady_clock;
 
   const Dataset& dataset;
-  const LoaderOptions options;
+  const LoaderOptions options, mild_options;
+  const PictureSampler sampler;
   const int64_t example_count, batch_count;
 
   std::mutex mutex;  // guards all below but wait and workers
   std::condition_variable work, ready;
   std::deque<std::shared_ptr<Pending>> queue;
-  std::vector<int64_t> order;
+  std::vector<EpochPlace> order;
   int64_t epoch = -1, next_batch = batch_count;  // nothing to do before start_epoch
   bool stopping = false;
 
@@ -133,6 +74,8 @@ struct Loader::Impl {
   Impl(const Dataset& data, const LoaderOptions& loader_options)
       : dataset(data),
         options(loader_options),
+        mild_options(without_strong(loader_options)),
+        sampler(data, loader_options.image_weights),
         example_count(static_cast<int64_t>(data.examples.size())),
         batch_count((example_count + loader_options.batch - 1) / loader_options.batch) {}
 
@@ -165,7 +108,10 @@ void Loader::Impl::begin_batch() {
   }
   const int64_t first = next_batch * options.batch, end = std::min(first + options.batch, example_count);
   Batch& batch = pending->batch;
-  batch.examples.assign(order.begin() + first, order.begin() + end);
+  for (int64_t i = first; i < end; ++i) {
+    batch.examples.push_back(order[static_cast<size_t>(i)].example);
+    pending->streams.push_back(order[static_cast<size_t>(i)].stream);
+  }
   batch.objects_net.resize(batch.examples.size());
   batch.letterboxes.resize(batch.examples.size());
   batch.image_sizes.resize(batch.examples.size());
@@ -195,14 +141,15 @@ std::exception_ptr Loader::Impl::prepare(Pending& pending, int index) const {
       batch.images = Tensor({pending.size(), 3, pending.height, pending.width});
     });
     const int64_t image_elements = batch.images.size() / pending.size();
-    PreparedSample prepared = prepare_sample(example, options, pending.width, pending.height,
-                                             Rng(options.seed, pending.epoch, static_cast<uint64_t>(batch.examples[i])),
-                                             batch.images.data() + index * image_elements);
+    const bool strong = static_cast<int64_t>(pending.epoch) < options.strong_epochs;
+    PreparedSample prepared = prepare_sample(
+        dataset, sampler, batch.examples[i], strong ? options : mild_options, pending.width, pending.height,
+        Rng(options.seed, pending.epoch, pending.streams[i]), batch.images.data() + index * image_elements);
     batch.objects_net[i] = std::move(prepared.objects_net);
     batch.letterboxes[i] = prepared.letterbox;
     batch.image_sizes[i] = {prepared.image_width, prepared.image_height};
-  } catch (const Error& error) {
-    return std::make_exception_ptr(Error(with_picture(error.what(), example), error.kind()));
+  } catch (const Error&) {
+    return std::current_exception();  // prepare_sample names the picture
   } catch (const std::exception& error) {
     return std::make_exception_ptr(Error(with_picture(error.what(), example)));
   }
@@ -249,9 +196,8 @@ void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
   check(epoch >= 0, "an epoch must be at least 0, not {}", epoch);
   check(first_batch >= 0 && first_batch <= impl_->batch_count, "batch {} is not in an epoch of {} batches", first_batch,
         impl_->batch_count);
-  std::vector<int64_t> order(static_cast<size_t>(impl_->example_count));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  if (impl_->options.shuffle) Rng(impl_->options.seed, static_cast<uint64_t>(epoch), kOrderStream).shuffle(order);
+  std::vector<EpochPlace> order = impl_->sampler.epoch(
+      impl_->options.shuffle, Rng(impl_->options.seed, static_cast<uint64_t>(epoch), kOrderStream));
   impl_->wait = {};
   {
     const std::lock_guard lock(impl_->mutex);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "data/augment.h"
 #include "data/batch.h"
 #include "data/dataset.h"
+#include "data/prepare.h"
 
 namespace yolov3 {
 
@@ -28,10 +30,13 @@ struct LoaderOptions {
   bool shuffle = false;    // anew each epoch
   bool augmented = false;  // apply `augment`
   AugmentOptions augment;
-  bool letterbox = true;      // false: stretch
-  bool exact_decode = false;  // never decode JPEGs at reduced size
-  int workers = 2;            // threads; 0 = load inside next()
-  int prefetch = 4;           // batches begun or finished that may wait, the bound of the memory
+  int64_t strong_epochs =
+      std::numeric_limits<int64_t>::max();  // epochs with strong augmentation; the later are without
+  double image_weights = 0;                 // pictures with rare classes come more often: PictureSampler's rarity
+  bool letterbox = true;                    // false: stretch
+  bool exact_decode = false;                // never decode JPEGs at reduced size
+  int workers = 2;                          // threads; 0 = load inside next()
+  int prefetch = 4;                         // batches begun or finished that may wait, the bound of the memory
   uint64_t seed = 0;
   float min_box_px = 1.0f;  // boxes narrower or lower in the network's pixels after clipping are left out
 };
@@ -60,15 +65,5 @@ class Loader {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// One example as the network sees it. `planes`: (3,height,width), written. Exposed for tests and single pictures.
-// Crowd regions are kept, with their flag: training ignores them, evaluation needs them.
-struct PreparedSample {
-  std::vector<Annotation> objects_net;
-  Letterbox letterbox;
-  int image_width = 0, image_height = 0;
-};
-PreparedSample prepare_sample(const Example& example, const LoaderOptions& options, int width, int height, Rng rng,
-                              float* planes);
 
 }  // namespace yolov3

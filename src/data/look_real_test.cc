@@ -3,10 +3,10 @@
 
 #include <set>
 
+#include "base/shared_folder.h"
 #include "data/similar.h"
 #include "data/source.h"
 #include "data/suspicious.h"
-#include "image/shared_folder.h"
 
 namespace yolov3 {
 namespace {

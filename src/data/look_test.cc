@@ -96,5 +96,61 @@ TEST(Suspicious, AWrongLabelIsTheFirstSuspectAndItsClassIsGuessed) {
   EXPECT_GT(suspects[0].distance, 2 * suspects[1].distance);
 }
 
+// Looks as a fixed camera leaves them: one picture with a little noise, so that nearly every pair is near.
+std::vector<PictureLook> one_place(size_t count, uint64_t seed) {
+  Rng rng(seed);
+  PictureLook place;
+  for (uint8_t& cell : place.thumb) cell = static_cast<uint8_t>(rng.integer(20, 230));
+  place.hash = rng.next();
+  std::vector<PictureLook> looks(count, place);
+  for (PictureLook& look : looks) {
+    for (uint8_t& cell : look.thumb) cell = static_cast<uint8_t>(cell + rng.integer(-3, 3));
+    look.hash ^= uint64_t{1} << rng.integer(0, 63);
+  }
+  return looks;
+}
+
+std::vector<const PictureLook*> pointers_to(const std::vector<PictureLook>& looks) {
+  std::vector<const PictureLook*> all;
+  for (const PictureLook& look : looks) all.push_back(&look);
+  return all;
+}
+
+// Groups by hand: every pair is compared, and a group takes in what is near one of its members.
+TEST(Similar, GroupsAreThoseOfEveryPairWhateverTheThreads) {
+  std::vector<PictureLook> looks;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    for (const PictureLook& look : one_place(1 + seed * 3 % 7, seed)) looks.push_back(look);
+  }
+  Rng(3).shuffle(looks);
+  std::vector<size_t> group(looks.size());
+  for (size_t i = 0; i < looks.size(); ++i) group[i] = i;
+  for (size_t round = 0; round < looks.size(); ++round) {
+    for (size_t i = 0; i < looks.size(); ++i) {
+      for (size_t k = 0; k < looks.size(); ++k) {
+        if (is_near(looks[i], looks[k])) group[i] = group[k] = std::min(group[i], group[k]);
+      }
+    }
+  }
+  std::map<size_t, std::vector<size_t>> want;
+  for (size_t i = 0; i < looks.size(); ++i) want[group[i]].push_back(i);
+  std::erase_if(want, [](const auto& one) { return one.second.size() < 2; });
+  ASSERT_GT(want.size(), 5u);
+  for (const int threads : {1, 2, 5}) {
+    const std::vector<SimilarGroup> found = find_similar(pointers_to(looks), threads);
+    ASSERT_EQ(found.size(), want.size());
+    auto next = want.begin();
+    for (const SimilarGroup& one : found) EXPECT_EQ(one.pictures, (next++)->second);
+  }
+}
+
+// 200 million pairs, nearly all of them near: a look at each thumbnail would take minutes.
+TEST(Similar, ManyFramesOfOneCameraAreOneGroup) {
+  const std::vector<PictureLook> looks = one_place(20'000, 1);
+  const std::vector<SimilarGroup> found = find_similar(pointers_to(looks), 0);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].pictures.size(), looks.size());
+}
+
 }  // namespace
 }  // namespace yolov3

@@ -1,10 +1,10 @@
 #include "data/similar.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
-#include <cmath>
+#include <cstdlib>
 #include <map>
-#include <mutex>
 #include <numeric>
 
 #include "data/parallel_each.h"
@@ -12,32 +12,46 @@
 namespace yolov3 {
 namespace {
 
-double mean_of(const PictureLook& look) {
-  return std::accumulate(look.thumb.begin(), look.thumb.end(), 0.0) / static_cast<double>(look.thumb.size());
+int sum_of(const PictureLook& look) { return std::accumulate(look.thumb.begin(), look.thumb.end(), 0); }
+
+// Of two thumbnails, each less its own mean: 1/256 of the sum of |a - b - (mean a - mean b)|.
+double thumb_difference(const PictureLook& a, int sum_a, const PictureLook& b, int sum_b) {
+  constexpr int kCells = PictureLook::kSide * PictureLook::kSide;
+  int total = 0;  // in 1/256 of a grey
+  const int shift = sum_a - sum_b;
+  for (size_t i = 0; i < a.thumb.size(); ++i) total += std::abs((a.thumb[i] - b.thumb[i]) * kCells - shift);
+  return static_cast<double>(total) / (static_cast<double>(kCells) * kCells);
 }
 
-double thumb_difference(const PictureLook& a, const PictureLook& b) {
-  const double shift = mean_of(a) - mean_of(b);
-  double sum = 0;
-  for (size_t i = 0; i < a.thumb.size(); ++i) sum += std::abs(a.thumb[i] - b.thumb[i] - shift);
-  return sum / static_cast<double>(a.thumb.size());
-}
+bool are_near_hashes(uint64_t a, uint64_t b) { return std::popcount(a ^ b) <= kNearBits; }
 
+// Sets that grow together, from any thread. The root of a set is its least member, whatever the order.
 class Groups {
  public:
-  explicit Groups(size_t count) : parent_(count) { std::iota(parent_.begin(), parent_.end(), size_t{0}); }
+  explicit Groups(size_t count) : parent_(count) {
+    for (size_t i = 0; i < count; ++i) parent_[i] = i;
+  }
 
   size_t root(size_t i) {
-    while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
+    for (size_t above; (above = parent_[i].load(std::memory_order_relaxed)) != i; i = above) {
+      const size_t over = parent_[above].load(std::memory_order_relaxed);
+      size_t expected = above;
+      if (over != above) parent_[i].compare_exchange_weak(expected, over, std::memory_order_relaxed);  // a shorter way
+    }
     return i;
   }
+
   void join(size_t a, size_t b) {
-    a = root(a), b = root(b);
-    parent_[std::max(a, b)] = std::min(a, b);
+    for (;;) {
+      a = root(a), b = root(b);
+      if (a == b) return;
+      size_t later = std::max(a, b);
+      if (parent_[std::max(a, b)].compare_exchange_strong(later, std::min(a, b), std::memory_order_relaxed)) return;
+    }
   }
 
  private:
-  std::vector<size_t> parent_;
+  std::vector<std::atomic<size_t>> parent_;
 };
 
 bool same_bytes(const PictureLook& a, const PictureLook& b) {
@@ -47,18 +61,20 @@ bool same_bytes(const PictureLook& a, const PictureLook& b) {
 }  // namespace
 
 bool is_near(const PictureLook& a, const PictureLook& b) {
-  return std::popcount(a.hash ^ b.hash) <= kNearBits && thumb_difference(a, b) <= kNearGrey;
+  return are_near_hashes(a.hash, b.hash) && thumb_difference(a, sum_of(a), b, sum_of(b)) <= kNearGrey;
 }
 
 std::vector<SimilarGroup> find_similar(const std::vector<const PictureLook*>& looks, int threads) {
   Groups groups(looks.size());
-  std::mutex mutex;
+  std::vector<uint64_t> hashes;  // side by side: every pair of them is met
+  std::vector<int> sums;
+  for (const PictureLook* look : looks) hashes.push_back(look->hash), sums.push_back(sum_of(*look));
   parallel_each(static_cast<int64_t>(looks.size()), threads, "comparing pictures", [&](int64_t index) {
     const auto i = static_cast<size_t>(index);
     for (size_t k = i + 1; k < looks.size(); ++k) {
-      if (std::popcount(looks[i]->hash ^ looks[k]->hash) > kNearBits || !is_near(*looks[i], *looks[k])) continue;
-      const std::lock_guard lock(mutex);
-      groups.join(i, k);
+      // Of many pictures of one place nearly all pairs are near: those that are one group already need no look.
+      if (!are_near_hashes(hashes[i], hashes[k]) || groups.root(i) == groups.root(k)) continue;
+      if (thumb_difference(*looks[i], sums[i], *looks[k], sums[k]) <= kNearGrey) groups.join(i, k);
     }
   });
   std::map<size_t, SimilarGroup> by_root;

@@ -17,6 +17,7 @@
 #include "data/parallel_each.h"
 #include "data/synthetic.h"
 #include "data/text_guard.h"
+#include "image/size.h"
 
 namespace fs = std::filesystem;
 
@@ -28,6 +29,12 @@ struct Measured {
   int width = 0, height = 0;
   std::string reason, detail;  // of the defect; empty = the picture is sound
 };
+
+// At the smallest size that the decoder offers: every byte is still read and checked.
+PictureSize decoded_size(const fs::path& path) {
+  const LoadedImage loaded = load_image(path, {.net_width = 1, .net_height = 1});
+  return {loaded.full_width, loaded.full_height};
+}
 
 Measured measure(const StatedPicture& picture, bool verify) {
   Measured measured;
@@ -43,10 +50,9 @@ Measured measure(const StatedPicture& picture, bool verify) {
     return measured;
   }
   try {
-    // At the smallest size that the decoder offers: every byte is still read and checked.
-    const LoadedImage loaded = load_image(picture.image, {.net_width = 1, .net_height = 1});
-    measured.width = loaded.full_width;
-    measured.height = loaded.full_height;
+    const PictureSize size = verify ? decoded_size(picture.image) : read_picture_size(picture.image);
+    measured.width = size.width;
+    measured.height = size.height;
   } catch (const std::exception& error) {
     const std::string path = picture.image.string() + ": ";
     std::string_view message = error.what();
@@ -95,29 +101,27 @@ std::optional<Defect> picture_defect(const StatedPicture& picture, const Measure
   return std::nullopt;
 }
 
-void warn_of_other_sizes(const std::vector<StatedPicture>& pictures, const std::vector<Measured>& measured) {
-  int64_t count = 0;
-  std::string first;
-  for (size_t i = 0; i < pictures.size(); ++i) {
-    const StatedPicture& stated = pictures[i];
-    const Measured& real = measured[i];
-    if (stated.width <= 0 || stated.height <= 0 || real.width <= 0) continue;
-    if (stated.width == real.width && stated.height == real.height) continue;
-    if (count++ == 0) {
-      first = fmt::format("{}: {}x{} stated, {}x{} found", stated.file, stated.width, stated.height, real.width,
-                          real.height);
-    }
-  }
-  if (count > 0) {
-    log_warning("{} pictures have another size than their annotations state; the files' sizes count ({})", count,
-                first);
-  }
+// Of boxes that were drawn on a picture of another size, or turned another way, every one is wrong.
+std::optional<Defect> size_defect(const StatedPicture& stated, const Measured& real) {
+  if (stated.width <= 0 || stated.height <= 0) return std::nullopt;
+  if (stated.width == real.width && stated.height == real.height) return std::nullopt;
+  const bool turned = stated.width == real.height && stated.height == real.width;
+  return Defect{"other size",
+                stated.origin(),
+                fmt::format("{}x{} stated, {} has {}x{}, which counts{}", stated.width, stated.height,
+                            shown(stated.image.filename().string()), real.width, real.height,
+                            turned ? "; were the boxes drawn before it was turned?" : ""),
+                true,
+                false,
+                true,
+                false,
+                stated.image};
 }
 
 // Labels and annotations without a picture count as seen: they are left out as much as a box of a picture.
 void add_loose(std::vector<Defect> loose, DefectSink& sink, DefectReport& report) {
   for (Defect& defect : loose) {
-    if (!defect.kept) ++(defect.image ? report.images_seen : report.boxes_seen);
+    if (!defect.kept && !defect.beside) ++(defect.image ? report.images_seen : report.boxes_seen);
     sink.add(std::move(defect));
   }
 }
@@ -133,6 +137,7 @@ void number_pictures(const std::vector<std::optional<int64_t>>& own, Dataset& da
   }
 }
 
+// `pictures` are used up: of a large data set what is stated and what is kept do not fit into memory side by side.
 Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<std::string>& names,
                        const DataOptions& options, DefectSink& sink, DefectReport& report) {
   find_unusable(pictures);
@@ -141,7 +146,7 @@ Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<st
   Dataset dataset;
   dataset.names = names;
   for (size_t i = 0; i < pictures.size(); ++i) {
-    const StatedPicture& picture = pictures[i];
+    const StatedPicture picture = std::move(pictures[i]);
     ++report.images_seen;
     report.boxes_seen += static_cast<int64_t>(picture.boxes.size());
     if (std::optional<Defect> defect = picture_defect(picture, measured[i])) {
@@ -149,6 +154,7 @@ Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<st
       continue;
     }
     if (picture.note) sink.add(*picture.note);
+    if (std::optional<Defect> defect = size_defect(picture, measured[i])) sink.add(std::move(*defect));
     Example example;
     example.image = picture.image;
     example.objects = check_boxes(picture, measured[i].width, measured[i].height, names, sink);
@@ -159,7 +165,6 @@ Dataset check_pictures(std::vector<StatedPicture> pictures, const std::vector<st
     dataset.examples.push_back(std::move(example));
   }
   number_pictures(own_ids, dataset);
-  warn_of_other_sizes(pictures, measured);
   return dataset;
 }
 
@@ -191,7 +196,7 @@ Dataset load_checked(const DataOptions& options, const std::string& split, Defec
   Dataset dataset = check_pictures(std::move(stated.pictures), stated.names, options, sink, report);
   dataset.category_ids = std::move(stated.category_ids);
   append_synthetic(stated, dataset, report);
-  check_limits(report, fmt::format("{} ({})", options.data, split));
+  check_limits(report, fmt::format("{} ({})", options.data, split), options.max_left_out);
   if (dataset.examples.empty()) {
     throw Error(fmt::format("{}: no usable picture in split \"{}\"\n{}", options.data, split, describe(report, 10)),
                 report.defects.empty() ? Error::Kind::failure : Error::Kind::bad_data);
@@ -236,21 +241,22 @@ std::map<std::string, int64_t> DefectReport::counts() const {
   return counts;
 }
 
-std::string describe(const DefectReport& report, size_t max_listed) {
-  std::string text =
-      fmt::format("{} pictures, {} boxes, {} defects\n", report.images_seen, report.boxes_seen, report.defects.size());
-  if (report.defects.empty()) return text;
-  struct Count {
-    int64_t left_out = 0, repaired = 0, kept = 0;
-  };
-  std::map<std::string, Count> counts;
-  for (const Defect& defect : report.defects) {
-    Count& count = counts[defect.reason];
-    ++(defect.kept ? count.kept : defect.repaired ? count.repaired : count.left_out);
+std::map<std::string, DefectOutcome> DefectReport::outcomes() const {
+  std::map<std::string, DefectOutcome> outcomes;
+  for (const Defect& defect : defects) {
+    DefectOutcome& one = outcomes[defect.reason];
+    ++(defect.kept ? one.kept : defect.repaired ? one.repaired : one.left_out);
   }
-  text += fmt::format("  {:<20} {:>9} {:>9} {:>9}\n", "reason", "left out", "repaired", "kept");
-  for (const auto& [reason, count] : counts) {
-    text += fmt::format("  {:<20} {:>9} {:>9} {:>9}\n", reason, count.left_out, count.repaired, count.kept);
+  return outcomes;
+}
+
+std::string describe(const DefectReport& report, size_t max_listed) {
+  std::string text = fmt::format("{} pictures, {} boxes, {} defect{}\n", report.images_seen, report.boxes_seen,
+                                 report.defects.size(), report.defects.size() == 1 ? "" : "s");
+  if (report.defects.empty()) return text;
+  text += fmt::format("  {:<24} {:>9} {:>9} {:>9}\n", "reason", "left out", "repaired", "kept");
+  for (const auto& [reason, count] : report.outcomes()) {
+    text += fmt::format("  {:<24} {:>9} {:>9} {:>9}\n", reason, count.left_out, count.repaired, count.kept);
   }
   const size_t listed = std::min(max_listed, report.defects.size());
   for (size_t i = 0; i < listed; ++i) {

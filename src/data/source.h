@@ -27,9 +27,16 @@ struct Defect {
   std::string detail;                  // what was expected and found
   bool image = false;                  // the picture is concerned, not just one box
   bool repaired = false;               // mended: the box was kept, or was the copy that de-duplication removes
-  bool kept = false;                   // suspicious only: the box was kept as it is
+  bool kept = false;                   // suspicious only: the box or picture was kept as it is
+  bool beside = false;                 // lies beside the data set and was never a part of it
   std::filesystem::path picture = {};  // of a box: where it is to be seen
   std::optional<Box> box_image = std::nullopt;
+  std::optional<Box> other_image = std::nullopt;  // the box that it is a copy of
+};
+
+// What became of the defects of one reason.
+struct DefectOutcome {
+  int64_t left_out = 0, repaired = 0, kept = 0;
 };
 
 struct DefectReport {
@@ -37,16 +44,20 @@ struct DefectReport {
   int64_t boxes_seen = 0, images_seen = 0;
   std::map<std::string, int64_t> unheld;          // what the files say and a Dataset cannot hold ("outline"), counted
   std::map<std::string, int64_t> counts() const;  // by reason
+  std::map<std::string, DefectOutcome> outcomes() const;  // by reason
 };
 
 struct DataOptions {
-  std::string data;              // as the user wrote it
-  std::filesystem::path names;   // --names: a file of class names; empty = what the data set says
-  std::filesystem::path images;  // --images: the pictures of COCO files; empty = looked for around the file
+  std::string data;                      // as the user wrote it
+  std::filesystem::path names;           // --names: a file of class names; empty = what the data set says
+  std::vector<std::string> known_names;  // of another split that was loaded before; found anew when empty
+  std::filesystem::path images;          // --images: the pictures of COCO files; empty = looked for around the file
   BadDataPolicy bad_data = BadDataPolicy::skip;
-  bool verify_images = true;  // decode every picture once, in parallel, to find broken ones before training
-  int threads = 0;            // for that; 0 = all
-  uint64_t seed = 0;          // of synthetic data
+  bool verify_images = true;   // decode every picture once, in parallel, to find broken ones before training; false:
+                               // stated sizes are believed, of others the header is read
+  double max_left_out = 0.05;  // share of the pictures, and of the boxes, that may be left out; 1 = any: who only looks
+  int threads = 0;             // for that; 0 = all
+  uint64_t seed = 0;           // of synthetic data
 };
 
 constexpr const char* kWholeDataset = "all";
@@ -61,6 +72,13 @@ std::vector<std::string> splits_of(const DataOptions& options);
 // warning. Errors: nothing at that place, no such split, too many defects (Kind::bad_data).
 // The report is filled also when the function throws.
 Dataset load_dataset(const DataOptions& options, const std::string& split, DefectReport& report);
+
+// What lies in the data set and no split of splits_of() reads: annotations of a VOC folder in none of its lists,
+// pictures there without annotation, splits of other names. Nothing for data sets that say themselves what they are.
+std::vector<Defect> find_unread(const DataOptions& options);
+
+// The folders that are searched for pictures and annotations: nothing may be written into them.
+std::vector<std::filesystem::path> source_folders(const DataOptions& options);
 
 // Class names of the file: BOM, CRLF, blank lines and spaces around are taken off, spaces inside kept; UTF-16 is
 // refused.

@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/text.h"
+#include "data/files_below.h"
 #include "data/text_guard.h"
 #include "data/voc.h"
 #include "data/yolo.h"
@@ -14,16 +16,6 @@ namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
-
-bool is_folder(const fs::path& path) {
-  std::error_code reason;
-  return fs::is_directory(path, reason);
-}
-
-bool is_there(const fs::path& path) {
-  std::error_code reason;
-  return fs::exists(path, reason);
-}
 
 std::optional<Source> parse_synthetic(const std::string& text) {
   if (text != "synthetic" && !text.starts_with("synthetic:")) return std::nullopt;
@@ -36,13 +28,29 @@ std::optional<Source> parse_synthetic(const std::string& text) {
   return source;
 }
 
+// The files that a data set could be read from, for a hint; some at the most.
+std::string data_files_in(const fs::path& folder) {
+  constexpr size_t kMost = 4;
+  std::vector<std::string> files;
+  for (const fs::path& place : {folder, folder / "annotations"}) {
+    if (!is_folder(place)) continue;
+    for (const fs::path& file : list_files(place)) {
+      const std::string name = file.string();
+      const bool fits = is_yaml(name) || is_darknet_data(name) || ends_with_ignoring_case(name, ".json");
+      if (fits && files.size() < kMost) files.push_back(name);
+    }
+  }
+  return fmt::format("{}", fmt::join(files, ", "));
+}
+
 Source parse_folder(const fs::path& path) {
   if (is_voc_folder(path)) return {SourceKind::voc, path, "", 0};
   if (!yolo_splits(path).empty() || has_pictures(path)) return {SourceKind::yolo_folder, path, "", 0};
+  const std::string files = data_files_in(path);
   fail(
       "{}: expected a Pascal VOC folder with Annotations and JPEGImages, or pictures with YOLO txt labels (images/ and "
-      "labels/), found neither; is the path right?",
-      path.string());
+      "labels/), found neither; {}",
+      path.string(), files.empty() ? "is the path right?" : "did you mean a file in it: " + files + "?");
 }
 
 Source parse_file(const WrittenSource& written) {

@@ -1,22 +1,14 @@
 #include "data/source.h"
+#include "base/shared_folder.h"
 
 #include <gtest/gtest.h>
 
 #include "data/test_folder.h"
-#include "image/shared_folder.h"
 
 namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Counts = std::map<std::string, int64_t>;
-
-DataOptions options_for(const fs::path& data, const fs::path& names = {}) {
-  DataOptions options;
-  options.data = data.string();
-  options.names = names;
-  return options;
-}
 
 std::string load_error(const DataOptions& options, const std::string& split = "train") {
   return error_of([&] {
@@ -289,60 +281,96 @@ TEST(Source, WithoutVerifyingTheStatedSizeIsTaken) {
   EXPECT_EQ(report.counts(), (Counts{{"broken image", 1}}));
 }
 
-// Figures of the data set's own description: 205, 87 and 72 pictures, 4888 boxes, 2 of no area, 8 doubled.
-TEST(Source, BccdAsItsDescriptionSays) {
-  const fs::path folder = test::shared_folder() / "data/bccd";
-  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not there (set YOLOV3_SHARED)";
+// Boxes drawn on a picture of another size, or before it was turned, are all wrong: that must not be a line in the log.
+TEST(Source, SizesThatLieAreListed) {
+  const TestFolder folder;
+  const auto write = [&](const std::string& stem, int width, int height) {
+    folder.picture("JPEGImages/" + stem + ".png", 40, 30);
+    folder.write("Annotations/" + stem + ".xml",
+                 "<annotation><size><width>" + std::to_string(width) + "</width><height>" + std::to_string(height) +
+                     "</height></size><object><name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9"
+                     "</ymax></bndbox></object></annotation>");
+  };
+  write("right", 40, 30);
+  write("turned", 30, 40);
+  write("unsaid", 0, 0);
+  write("wrong", 80, 60);
   DefectReport report;
-  const DataOptions options = options_for(folder);
-  const Dataset train = load_dataset(options, "train", report);
-  EXPECT_EQ(train.names, (std::vector<std::string>{"Platelets", "RBC", "WBC"}));
-  EXPECT_EQ(train.examples.size(), 205u);
-  EXPECT_EQ(load_dataset(options, "val", report).examples.size(), 87u);
-  EXPECT_EQ(load_dataset(options, "test", report).examples.size(), 72u);
-  EXPECT_EQ(report.images_seen, 364);
-  EXPECT_EQ(report.boxes_seen, 4888);
-  EXPECT_EQ(report.counts(), (Counts{{"zero-area box", 2}, {"doubled box", 8}})) << describe(report, 50);
+  DataOptions options = options_for(folder / "");
+  options.bad_data = BadDataPolicy::error;  // the picture is kept
+  EXPECT_EQ(load_dataset(options, "train", report).examples.size(), 4u);
+  EXPECT_EQ(report.counts(), (Counts{{"other size", 2}}));
+  EXPECT_EQ(report.defects.at(0).where, (folder / "Annotations/turned.xml").string());
+  EXPECT_TRUE(contains(report.defects[0].detail, "30x40 stated, turned.png has 40x30"));
+  EXPECT_TRUE(contains(report.defects[0].detail, "turned?"));
+  EXPECT_EQ(report.defects.at(1).detail.find("turned?"), std::string::npos);
+  EXPECT_TRUE(report.defects[1].kept && report.defects[1].image);
 }
 
-// 128 pictures, 929 boxes in txt and 939 in JSON, of which 10 are crowds; labels 656 and 659 have no picture, pictures
-// 250 and 508 no label.
-TEST(Source, Coco128AsItsDescriptionSays) {
-  const fs::path folder = test::shared_folder() / "data/coco128";
-  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is not there (set YOLOV3_SHARED)";
-  DefectReport txt, json;
-  const Dataset yolo = load_dataset(options_for(folder / "config.yaml"), "train", txt);
-  const Dataset coco = load_dataset(options_for(folder / "annotations/instances_train2017.json"), "train", json);
-  EXPECT_EQ(yolo.names, coco.names);
-  EXPECT_EQ(coco.category_ids.back(), 90);
-  EXPECT_EQ(yolo.examples.size(), 128u);
-  EXPECT_EQ(coco.examples.size(), 128u);
-  EXPECT_EQ(txt.boxes_seen, 929);
-  EXPECT_EQ(json.boxes_seen, 939);
-  int64_t crowds = 0;
-  for (const Example& example : coco.examples) {
-    for (const Annotation& object : example.objects) crowds += object.crowd;
-  }
-  EXPECT_EQ(crowds, 10);
-  EXPECT_EQ(txt.counts()["label without image"], 2) << describe(txt, 50);
-  EXPECT_EQ(txt.counts()["image without label"], 2);
-  std::string listed;
-  for (const Defect& defect : txt.defects) listed += defect.where + "\n";
-  for (const char* stem : {"000000000656.txt", "000000000659.txt", "000000000250.jpg", "000000000508.jpg"}) {
-    EXPECT_TRUE(contains(listed, stem));
-  }
+TEST(Source, WithoutALimitTheWorstDataSetLoads) {
+  const TestFolder folder;
+  const fs::path data = lines_file(folder, "gone.png\ngone2.png\ngone3.png\n");
+  DataOptions options = options_for(data, folder / "names.txt");
+  options.max_left_out = 1;
+  DefectReport report;
+  EXPECT_EQ(load_dataset(options, "train", report).examples.size(), 10u);
+  EXPECT_EQ(report.counts(), (Counts{{"missing image", 3}}));
 }
 
-TEST(Source, YoloMarkAsItsDescriptionSays) {
-  const fs::path file = test::shared_folder() / "data/yolo-mark/data/obj.data";
-  if (!fs::exists(file)) GTEST_SKIP() << file << " is not there (set YOLOV3_SHARED)";
+TEST(Source, NamesOfAnotherSplitAreTakenAsTheyAre) {
+  const TestFolder folder;
+  lines_file(folder, "");
+  DataOptions options = options_for(folder / "train.txt");
+  options.known_names = {"cat", "dog"};
   DefectReport report;
-  const Dataset train = load_dataset(options_for(file), "train", report);
-  EXPECT_EQ(train.names, (std::vector<std::string>{"air", "bird"}));
-  EXPECT_EQ(train.examples.size(), 10u);
-  EXPECT_EQ(report.counts(), (Counts{{"missing image", 1}})) << describe(report, 50);
-  EXPECT_TRUE(contains(report.defects.at(0).detail, "air7.jpg"));
-  EXPECT_EQ(report.boxes_seen, 35);
+  EXPECT_EQ(load_dataset(options, "train", report).names, options.known_names);
+}
+
+TEST(Source, TheFileThatIsMeantIsNamed) {
+  const TestFolder folder;
+  folder.write("a/data.yaml", "train: x\n");
+  folder.write("a/annotations/i.json", "{}");
+  const std::string message = load_error(options_for(folder / "a"));
+  EXPECT_TRUE(contains(message, "did you mean a file in it: "));
+  EXPECT_TRUE(contains(message, "a/data.yaml"));
+  EXPECT_TRUE(contains(message, "a/annotations/i.json"));
+  folder.picture("b/train/images/a.png", 8, 8);
+  folder.write("b/train/labels/a.txt", "0 0.5 0.5 1 1\n");
+  folder.write("b/data.yaml", "train: train/images\nnames: [x]\n");
+  EXPECT_TRUE(contains(load_error(options_for(folder / "b")), "--data " + (folder / "b/data.yaml").string()));
+}
+
+TEST(Source, ImagesOfNoCocoFileAreAnError) {
+  const TestFolder folder;
+  DataOptions options = options_for(lines_file(folder, ""), folder / "names.txt");
+  options.images = folder / "";
+  EXPECT_TRUE(contains(load_error(options), "COCO"));
+  options.images = folder / "none";
+  EXPECT_TRUE(contains(load_error(options), "expected a folder"));
+}
+
+TEST(Source, SizesAreReadFromHeadersWhereNobodyLooksAtThePixels) {
+  const TestFolder folder;
+  const fs::path data = lines_file(folder, "cut.jpg 1,2,30,20,0\n");
+  const std::string whole = read_file(folder.picture("whole.jpg", 400, 300));
+  folder.write("cut.jpg", whole.substr(0, whole.size() - 40));
+  DataOptions options = options_for(data, folder / "names.txt");
+  DefectReport looked, passed;
+  EXPECT_EQ(load_dataset(options, "train", looked).examples.size(), 10u);
+  options.verify_images = false;
+  const Dataset dataset = load_dataset(options, "train", passed);
+  ASSERT_EQ(dataset.examples.size(), 11u);
+  EXPECT_EQ(dataset.examples[10].width, 400);
+  EXPECT_EQ(dataset.examples[10].height, 300);
+}
+
+TEST(Source, SourceFoldersAreThoseThatAreSearched) {
+  const TestFolder folder;
+  folder.picture("set/images/train/a.png", 8, 8);
+  const fs::path yaml = folder.write("set/d.yaml", "train: images/train\nval: v.txt\nnames: [a]\n");
+  EXPECT_EQ(source_folders(options_for(yaml)), (std::vector<fs::path>{folder / "set/images/train"}));
+  EXPECT_EQ(source_folders(options_for(folder / "set")), (std::vector<fs::path>{folder / "set"}));
+  EXPECT_TRUE(source_folders(options_for("synthetic")).empty());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <map>
 #include <tuple>
 
 #include "base/rng.h"
@@ -11,11 +12,10 @@ namespace {
 
 struct Group {
   std::vector<size_t> pictures;
-  std::vector<double> objects;  // of each class
+  std::map<size_t, double> objects;  // by class: those that it has
 };
 
-std::vector<Group> all_groups(const std::vector<Example>& pictures, size_t classes,
-                              const std::vector<std::vector<size_t>>& given) {
+std::vector<Group> all_groups(const std::vector<Example>& pictures, const std::vector<std::vector<size_t>>& given) {
   std::vector<Group> groups;
   std::vector<bool> grouped(pictures.size());
   for (const std::vector<size_t>& members : given) {
@@ -26,7 +26,6 @@ std::vector<Group> all_groups(const std::vector<Example>& pictures, size_t class
     if (!grouped[i]) groups.push_back({{i}, {}});
   }
   for (Group& group : groups) {
-    group.objects.resize(classes);
     for (const size_t i : group.pictures) {
       for (const Annotation& object : pictures[i].objects) {
         if (!object.crowd) ++group.objects[static_cast<size_t>(object.class_id)];
@@ -39,10 +38,18 @@ std::vector<Group> all_groups(const std::vector<Example>& pictures, size_t class
 class Dealer {
  public:
   Dealer(std::vector<Group> groups, size_t classes, size_t pictures, const std::vector<double>& shares)
-      : groups_(std::move(groups)), split_of_(pictures), lacks_(shares.size(), std::vector<double>(classes)) {
+      : groups_(std::move(groups)),
+        split_of_(pictures),
+        lacks_(shares.size(), std::vector<double>(classes)),
+        holders_(classes),
+        undealt_(classes) {
     std::vector<double> total(classes);
-    for (const Group& group : groups_) {
-      for (size_t k = 0; k < classes; ++k) total[k] += group.objects[k];
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      for (const auto& [k, objects] : groups_[g].objects) {
+        total[k] += objects;
+        holders_[k].push_back(g);
+        ++undealt_[k];
+      }
     }
     for (size_t s = 0; s < shares.size(); ++s) {
       lacks_pictures_.push_back(shares[s] * static_cast<double>(pictures));
@@ -53,13 +60,13 @@ class Dealer {
   }
 
   std::vector<size_t> deal() && {
-    for (size_t k; (k = rarest_class()) < lacks_.front().size();) {
-      for (size_t g = 0; g < groups_.size(); ++g) {
-        if (!dealt_[g] && groups_[g].objects[k] > 0) give(g, hungriest(k));
+    for (size_t k; (k = rarest_class()) < undealt_.size();) {
+      for (const size_t g : holders_[k]) {
+        if (!dealt_[g]) give(g, hungriest(k));
       }
     }
     for (size_t g = 0; g < groups_.size(); ++g) {  // backgrounds
-      if (!dealt_[g]) give(g, hungriest(lacks_.front().size()));
+      if (!dealt_[g]) give(g, hungriest(undealt_.size()));
     }
     return std::move(split_of_);
   }
@@ -67,12 +74,9 @@ class Dealer {
  private:
   // Of the classes that undealt groups hold, the one in fewest of them; the number of classes when none is left.
   size_t rarest_class() const {
-    const size_t classes = lacks_.front().size();
-    size_t rarest = classes, fewest = groups_.size() + 1;
-    for (size_t k = 0; k < classes; ++k) {
-      size_t count = 0;
-      for (size_t g = 0; g < groups_.size(); ++g) count += !dealt_[g] && groups_[g].objects[k] > 0;
-      if (count > 0 && count < fewest) rarest = k, fewest = count;
+    size_t rarest = undealt_.size(), fewest = groups_.size() + 1;
+    for (size_t k = 0; k < undealt_.size(); ++k) {
+      if (undealt_[k] > 0 && undealt_[k] < fewest) rarest = k, fewest = undealt_[k];
     }
     return rarest;
   }
@@ -94,12 +98,17 @@ class Dealer {
     dealt_[g] = true;
     for (const size_t i : groups_[g].pictures) split_of_[i] = split;
     lacks_pictures_[split] -= static_cast<double>(groups_[g].pictures.size());
-    for (size_t k = 0; k < lacks_[split].size(); ++k) lacks_[split][k] -= groups_[g].objects[k];
+    for (const auto& [k, objects] : groups_[g].objects) {
+      lacks_[split][k] -= objects;
+      --undealt_[k];
+    }
   }
 
   std::vector<Group> groups_;
   std::vector<size_t> split_of_;
-  std::vector<std::vector<double>> lacks_;  // of each split: objects of each class
+  std::vector<std::vector<double>> lacks_;    // of each split: objects of each class
+  std::vector<std::vector<size_t>> holders_;  // of each class: groups
+  std::vector<size_t> undealt_;               // of these
   std::vector<double> lacks_pictures_, wanted_pictures_;
   std::vector<bool> dealt_;
 };
@@ -110,7 +119,7 @@ std::vector<size_t> stratify(const std::vector<Example>& pictures, size_t classe
                              const std::vector<std::vector<size_t>>& groups, const std::vector<double>& shares,
                              uint64_t seed) {
   assert(!shares.empty());
-  std::vector<Group> all = all_groups(pictures, classes, groups);
+  std::vector<Group> all = all_groups(pictures, groups);
   Rng rng(seed);
   rng.shuffle(all);
   return Dealer(std::move(all), classes, pictures.size(), shares).deal();

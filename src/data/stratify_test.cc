@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "base/rng.h"
 
 namespace yolov3 {
 namespace {
@@ -49,6 +52,30 @@ TEST(Stratify, CopiesStayTogetherAndAShareOfNothingGetsNothing) {
     EXPECT_EQ(std::count(split.begin(), split.end(), 2u), 0);
     EXPECT_NEAR(static_cast<double>(std::count(split.begin(), split.end(), 1u)), 24, 2);
   }
+}
+
+// As many classes as LVIS has: the time must not grow with classes times classes times pictures.
+TEST(Stratify, ManyClassesAreDealtOut) {
+  constexpr size_t kClasses = 1200, kPictures = 20'000;
+  std::vector<Example> all(kPictures);
+  Rng rng(4);
+  for (Example& picture : all) {
+    for (int i = 0; i < 3; ++i) {
+      const auto k = static_cast<int>(rng.integer(0, kClasses - 1));
+      picture.objects.push_back({{0, 0, 1, 1}, k, false, false, 1});
+    }
+  }
+  const std::vector<size_t> split = stratify(all, kClasses, {}, {0.8, 0.2}, 1);
+  std::vector<double> objects(kClasses), val(kClasses);
+  for (size_t i = 0; i < kPictures; ++i) {
+    for (const Annotation& object : all[i].objects) {
+      ++objects[static_cast<size_t>(object.class_id)];
+      val[static_cast<size_t>(object.class_id)] += split[i] == 1;
+    }
+  }
+  double sum = 0;
+  for (size_t k = 0; k < kClasses; ++k) sum += std::abs(val[k] / objects[k] - 0.2);
+  EXPECT_LT(sum / kClasses, 0.0226) << "half of what a lot gives: 0.8 * sqrt(0.2 * 0.8 / 50 objects) / 2";
 }
 
 }  // namespace

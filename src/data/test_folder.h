@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/rng.h"
+#include "data/source.h"
 #include "image/save.h"
 
 namespace yolov3 {
@@ -64,6 +66,15 @@ inline std::vector<std::string> damaged(const std::string& text) {
   }
   return all;
 }
+
+inline DataOptions options_for(const std::filesystem::path& data, const std::filesystem::path& names = {}) {
+  DataOptions options;
+  options.data = data.string();
+  options.names = names;
+  return options;
+}
+
+using Counts = std::map<std::string, int64_t>;
 
 // What the call's Error says; fails the test when there is none.
 template <class Call>

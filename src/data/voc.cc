@@ -1,4 +1,4 @@
-#include "data/voc.h"
+#include "data/voc_xml.h"
 
 #include <fmt/format.h>
 
@@ -9,33 +9,15 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/text.h"
 #include "data/text_guard.h"
-#include "image/load.h"
-
-namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
 
-constexpr uint64_t kMaxXmlBytes = 4 << 20;  // bounds the tree; real annotations have a few kB
-constexpr uint64_t kMaxListBytes = 64 << 20;
-constexpr size_t kMaxClasses = 10'000;
 constexpr size_t kMaxNameBytes = 256;
 constexpr int kMaxSide = 65'535;
-
-using ClassIds = std::unordered_map<std::string, int64_t>;
-
-ClassIds class_ids(const std::vector<std::string>& names) {
-  ClassIds ids;
-  for (size_t i = 0; i < names.size(); ++i) {
-    check(ids.emplace(names[i], static_cast<int64_t>(i)).second,
-          "class name \"{}\" stands twice among the names; Pascal VOC tells classes by name, so each must be unique",
-          shown(names[i]));
-  }
-  return ids;
-}
+constexpr size_t kMaxUnheldKeys = 100;
 
 // From an offset in the text to the line in the file.
 class LineNumbers {
@@ -55,7 +37,6 @@ class LineNumbers {
 
 // Of an object's elements those that are read, or say nothing as tools write them by default.
 void count_unheld(const pugi::xml_node& object, Unheld& unheld) {
-  constexpr size_t kMaxKeys = 100;
   static const std::set<std::string_view> kRead = {"name", "difficult", "bndbox"};
   for (const pugi::xml_node& child : object.children()) {
     if (child.type() != pugi::node_element || kRead.contains(child.name())) continue;
@@ -63,9 +44,24 @@ void count_unheld(const pugi::xml_node& object, Unheld& unheld) {
     const bool has_parts = child.first_child().type() == pugi::node_element;
     if (!has_parts && (value.empty() || value == "0" || value == "Unspecified")) continue;
     const std::string key = "object " + shown(child.name(), 40);
-    if (unheld.size() < kMaxKeys || unheld.contains(key)) ++unheld[key];
+    if (unheld.size() < kMaxUnheldKeys || unheld.contains(key)) ++unheld[key];
   }
 }
+
+// Of an annotation's own elements.
+void count_unheld_of_picture(const pugi::xml_node& root, Unheld& unheld) {
+  static const std::set<std::string_view> kRead = {"folder", "filename", "path", "size", "object"};
+  for (const pugi::xml_node& child : root.children()) {
+    if (child.type() != pugi::node_element || kRead.contains(child.name())) continue;
+    const std::string_view key = child.name(), value = trim(child.child_value());
+    if (key == "segmented" && (value.empty() || value == "0")) continue;
+    if (key == "source" && trim(child.child_value("database")) == "Unknown") continue;  // labelImg's default
+    const std::string name = "annotation " + shown(key, 40);
+    if (unheld.size() < kMaxUnheldKeys || unheld.contains(name)) ++unheld[name];
+  }
+}
+
+using ClassIds = std::unordered_map<std::string, int64_t>;
 
 StatedBox parse_object(const pugi::xml_node& object, const LineNumbers& lines, const ClassIds& ids) {
   StatedBox box;
@@ -104,7 +100,17 @@ int stated_side(const pugi::xml_node& size, const char* name) {
   return side && *side >= 1 && *side <= kMaxSide ? static_cast<int>(*side) : 0;
 }
 
-StatedPicture parse_xml(std::string_view text, const std::string& file, const ClassIds& ids, Unheld* unheld) {
+}  // namespace
+
+VocParser::VocParser(const std::vector<std::string>& names) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    check(ids_.emplace(names[i], static_cast<int64_t>(i)).second,
+          "class name \"{}\" stands twice among the names; Pascal VOC tells classes by name, so each must be unique",
+          shown(names[i]));
+  }
+}
+
+StatedPicture VocParser::parse(std::string_view text, const std::string& file, Unheld* unheld) const {
   StatedPicture picture;
   picture.file = file;
   picture.voc_corners = true;
@@ -125,159 +131,26 @@ StatedPicture parse_xml(std::string_view text, const std::string& file, const Cl
   picture.image = std::string(trim(root.child_value("filename")));
   picture.width = stated_side(root.child("size"), "width");
   picture.height = stated_side(root.child("size"), "height");
+  if (unheld) count_unheld_of_picture(root, *unheld);
   for (const pugi::xml_node& object : root.children("object")) {
-    picture.boxes.push_back(parse_object(object, lines, ids));
+    picture.boxes.push_back(parse_object(object, lines, ids_));
     if (unheld) count_unheld(object, *unheld);
   }
   return picture;
 }
 
-// The images of JPEGImages, found without regard to case.
-class ImageIndex {
- public:
-  explicit ImageIndex(const fs::path& folder) : folder_(folder) {
-    for (const fs::path& file : list_files(folder)) {
-      if (!has_image_extension(file)) continue;
-      by_name_.emplace(to_lower(file.filename().string()), file);
-      by_stem_[to_lower(file.stem().string())].push_back(file);
-    }
+void add_voc_names(std::string_view text, std::set<std::string>& names) {
+  pugi::xml_document document;
+  if (!document.load_buffer(text.data(), text.size())) return;
+  for (const pugi::xml_node& object : document.child("annotation").children("object")) {
+    const std::string name(trim(object.child_value("name")));
+    if (!name.empty() && name.size() <= kMaxNameBytes && shown(name, kMaxNameBytes) == name) names.insert(name);
   }
-
-  fs::path find(const std::string& stem, const fs::path& filename) const {
-    const auto same_stem = by_stem_.find(to_lower(stem));
-    if (same_stem != by_stem_.end() && same_stem->second.size() == 1) return same_stem->second.front();
-    const auto named = by_name_.find(to_lower(filename.filename().string()));
-    if (named != by_name_.end()) return named->second;
-    const auto named_stem = by_stem_.find(to_lower(filename.stem().string()));
-    if (named_stem != by_stem_.end()) return named_stem->second.front();
-    if (same_stem != by_stem_.end()) return same_stem->second.front();
-    return folder_ / (filename.empty() ? fs::path(stem + ".jpg") : filename.filename());  // is reported as missing
-  }
-
- private:
-  fs::path folder_;
-  std::unordered_map<std::string, fs::path> by_name_;
-  std::unordered_map<std::string, std::vector<fs::path>> by_stem_;
-};
-
-std::vector<fs::path> annotation_files(const fs::path& folder) {
-  std::vector<fs::path> files = list_files(folder / "Annotations");
-  std::erase_if(files, [](const fs::path& file) { return !ends_with_ignoring_case(file.string(), ".xml"); });
-  check(!files.empty(), "{}: expected Pascal VOC annotations (*.xml), found none", (folder / "Annotations").string());
-  return files;
-}
-
-struct ListedStem {
-  std::string stem;
-  std::string where;  // "ImageSets/Main/train.txt:3", or the XML itself
-};
-
-// A line is a stem; class files add -1, 0 or 1 (absent, difficult, present), which is about one class, not the picture.
-std::vector<ListedStem> listed_stems(const fs::path& folder, const std::string& split) {
-  std::vector<ListedStem> stems;
-  if (voc_splits(folder).empty()) {
-    for (const fs::path& file : annotation_files(folder)) stems.push_back({file.stem().string(), file.string()});
-    return stems;
-  }
-  const fs::path list = folder / "ImageSets" / "Main" / (split + ".txt");
-  const std::string text = read_text(list, kMaxListBytes);
-  int64_t line = 0;
-  for (const std::string_view raw : split_lines(text)) {
-    ++line;
-    std::string_view stem = trim(raw);
-    if (stem.empty()) continue;
-    const std::vector<std::string_view> words = split_words(stem);
-    const bool flagged = words.size() > 1 && (words.back() == "1" || words.back() == "-1" || words.back() == "0");
-    std::error_code reason;
-    if (flagged && !fs::exists(folder / "Annotations" / (std::string(stem) + ".xml"), reason)) {
-      stem = trim(stem.substr(0, stem.size() - words.back().size()));
-    }
-    stems.push_back({std::string(stem), fmt::format("{}:{}", list.string(), line)});
-  }
-  check(!stems.empty(), "{}: expected the names of pictures, one a line, found none", list.string());
-  return stems;
-}
-
-StatedPicture read_annotation(const fs::path& folder, const ListedStem& listed, const ClassIds& ids, Unheld* unheld) {
-  const fs::path file = folder / "Annotations" / (listed.stem + ".xml");
-  std::error_code reason;
-  if (!fs::is_regular_file(file, reason)) {
-    StatedPicture picture;
-    picture.file = listed.where;
-    picture.defect = Defect{"missing annotation", listed.where,
-                            fmt::format("there is no {}", shown(file.string(), 300)), true, false};
-    return picture;
-  }
-  try {
-    return parse_xml(read_file(file, kMaxXmlBytes), file.string(), ids, unheld);
-  } catch (const Error& error) {  // too large, not readable
-    StatedPicture picture;
-    picture.file = file.string();
-    picture.defect = broken_annotation(file.string(), 0, error.what());
-    return picture;
-  }
-}
-
-}  // namespace
-
-bool is_voc_folder(const fs::path& folder) {
-  std::error_code reason;
-  return fs::is_directory(folder / "Annotations", reason);
-}
-
-std::vector<std::string> voc_splits(const fs::path& folder) {
-  const fs::path sets = folder / "ImageSets" / "Main";
-  std::error_code reason;
-  if (!fs::is_directory(sets, reason)) return {};
-  std::vector<std::string> splits;
-  for (const fs::path& file : list_files(sets)) {
-    if (ends_with_ignoring_case(file.string(), ".txt")) splits.push_back(file.stem().string());
-  }
-  return splits;
-}
-
-std::vector<std::string> voc_class_names(const fs::path& folder) {
-  std::set<std::string> names;
-  for (const fs::path& file : annotation_files(folder)) {
-    pugi::xml_document document;
-    std::string text;
-    try {
-      text = read_file(file, kMaxXmlBytes);
-    } catch (const Error&) {
-      continue;  // a defect of its picture, reported when its split is read
-    }
-    if (!document.load_buffer(text.data(), text.size())) continue;
-    for (const pugi::xml_node& object : document.child("annotation").children("object")) {
-      const std::string name(trim(object.child_value("name")));
-      if (!name.empty() && name.size() <= kMaxNameBytes && is_utf8(name)) names.insert(name);
-    }
-    check(names.size() <= kMaxClasses, "{}: more than {} class names; give the right ones with --names",
-          folder.string(), kMaxClasses);
-  }
-  check(!names.empty(), "{}: no annotation names a class", (folder / "Annotations").string());
-  return {names.begin(), names.end()};
 }
 
 StatedPicture parse_voc_xml(std::string_view text, const std::string& file, const std::vector<std::string>& names,
                             Unheld* unheld) {
-  return parse_xml(text, file, class_ids(names), unheld);
-}
-
-std::vector<StatedPicture> read_voc(const fs::path& folder, const std::string& split,
-                                    const std::vector<std::string>& names, Unheld* unheld) {
-  check(is_voc_folder(folder), "{}: expected a Pascal VOC folder with Annotations and JPEGImages", folder.string());
-  const std::vector<std::string> splits = voc_splits(folder);
-  check(splits.empty() || std::find(splits.begin(), splits.end(), split) != splits.end(),
-        "{}: no split \"{}\"; ImageSets/Main has {}", folder.string(), split, fmt::join(splits, ", "));
-  const ImageIndex images(folder / "JPEGImages");
-  const ClassIds ids = class_ids(names);
-  std::vector<StatedPicture> pictures;
-  for (const ListedStem& listed : listed_stems(folder, split)) {
-    StatedPicture picture = read_annotation(folder, listed, ids, unheld);
-    picture.image = images.find(listed.stem, picture.image);
-    pictures.push_back(std::move(picture));
-  }
-  return pictures;
+  return VocParser(names).parse(text, file, unheld);
 }
 
 }  // namespace yolov3

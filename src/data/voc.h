@@ -1,4 +1,5 @@
-// Pascal VOC folders: Annotations/*.xml, JPEGImages/, ImageSets/Main/<split>.txt.
+// Pascal VOC folders: Annotations/*.xml, JPEGImages/, ImageSets/Main/<split>.txt; also annotations/*.xml with images/,
+// and pictures with *.xml beside them in one folder, as labelImg writes them.
 //
 // A picture's image is the one in JPEGImages with the annotation's stem and any image extension, case ignored (the
 // development kit's rule); where there is none or more than one, <filename> decides. Corners stay as written (1-based,
@@ -18,7 +19,7 @@
 
 namespace yolov3 {
 
-// Has it an Annotations folder?
+// Is it one of the layouts above? An Annotations folder is enough.
 bool is_voc_folder(const std::filesystem::path& folder);
 
 // Names of the splits in ImageSets/Main, sorted; empty = the whole folder is every split. Class files (`dog_train.txt`)
@@ -27,12 +28,21 @@ std::vector<std::string> voc_splits(const std::filesystem::path& folder);
 
 std::vector<std::string> voc_class_names(const std::filesystem::path& folder);
 
-// What objects say and a Dataset cannot hold, by key: "object truncated".
+// What annotations say and a Dataset cannot hold, by key: "object truncated", "annotation owner".
 using Unheld = std::map<std::string, int64_t>;
 
-// `names` give the class ids. `unheld`, if any, is added to.
-std::vector<StatedPicture> read_voc(const std::filesystem::path& folder, const std::string& split,
-                                    const std::vector<std::string>& names, Unheld* unheld = nullptr);
+struct VocPictures {
+  std::vector<StatedPicture> pictures;
+  std::vector<Defect> loose;  // of a folder without ImageSets: pictures without annotation
+  Unheld unheld;
+};
+
+// `names` give the class ids.
+VocPictures read_voc(const std::filesystem::path& folder, const std::string& split,
+                     const std::vector<std::string>& names);
+
+// Annotations that none of these lists names, and pictures that have no annotation and are in none of them either.
+std::vector<Defect> find_unlisted(const std::filesystem::path& folder, const std::vector<std::string>& splits);
 
 // One annotation. `file` is for messages; `picture.image` is <filename> as written.
 StatedPicture parse_voc_xml(std::string_view text, const std::string& file, const std::vector<std::string>& names,

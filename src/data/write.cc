@@ -2,23 +2,30 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <set>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "data/files_below.h"
+#include "data/new_file.h"
 #include "data/parallel_each.h"
 #include "data/synthetic.h"
 #include "data/text_guard.h"
 #include "data/write_formats.h"
+#include "image/jpeg.h"
 #include "image/load.h"
-#include "image/save.h"
+#include "image/png.h"
+#include "image/size.h"
 
 namespace fs = std::filesystem;
 
@@ -32,14 +39,12 @@ const std::vector<std::string> kFormats = {"lines", "voc", "coco", "yolo"};
 class Staging {
  public:
   explicit Staging(const fs::path& folder) {
+    check_new_folder(folder);
     std::error_code reason;
-    const bool is_there = fs::exists(folder, reason);
-    check(!is_there || (fs::is_directory(folder, reason) && fs::is_empty(folder, reason) && !reason),
-          "{}: expected a new or empty folder, this one holds something; choose another", folder.string());
-    place_ = is_there ? fs::canonical(folder) : fs::absolute(folder).lexically_normal();
+    place_ = fs::exists(folder, reason) ? fs::canonical(folder) : fs::absolute(folder).lexically_normal();
     if (!place_.has_filename()) place_ = place_.parent_path();
-    staging_ = place_.parent_path() / fmt::format(".yolov3-unfinished-{}-{}", ::getpid(), place_.filename().string());
-    make_directories(staging_);
+    make_directories(place_.parent_path());
+    staging_ = make_unique_folder(place_.parent_path());
   }
   ~Staging() {
     std::error_code ignored;
@@ -51,11 +56,12 @@ class Staging {
   const fs::path& path() const { return staging_; }
 
   void finish() {
-    const int descriptor = ::open(staging_.c_str(), O_RDONLY | O_DIRECTORY);
+    const int descriptor = ::open(staging_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     check(descriptor >= 0, "{}: {}", staging_.string(), std::strerror(errno));
     const bool synced = ::syncfs(descriptor) == 0;
+    const int problem = errno;
     ::close(descriptor);
-    check(synced, "{}: cannot write to the disk: {}", place_.string(), std::strerror(errno));
+    check(synced, "{}: cannot write to the disk: {}", place_.string(), std::strerror(problem));
     std::error_code reason;
     fs::rename(staging_, place_, reason);
     check(!reason, "{}: cannot put the finished folder in place: {}", place_.string(), reason.message());
@@ -63,15 +69,19 @@ class Staging {
   }
 
  private:
+  // A name that nobody else has, on other machines with the same disk either; short, since that of the place may be long.
+  static fs::path make_unique_folder(const fs::path& above) {
+    std::random_device random;
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      fs::path folder = above / fmt::format(".yolov3-unfinished-{}-{:08x}", ::getpid(), random());
+      if (::mkdir(folder.c_str(), 0777) == 0) return folder;
+      if (errno != EEXIST) break;
+    }
+    fail("{}: cannot create a folder here: {}", above.string(), std::strerror(errno));
+  }
+
   fs::path place_, staging_;
 };
-
-void put(const fs::path& path, std::string_view bytes) {
-  make_directories(path.parent_path());
-  std::ofstream out(path, std::ios::binary);
-  out << bytes << std::flush;
-  check(out.good(), "{}: cannot write: {}", path.string(), std::strerror(errno));
-}
 
 // The file's own name where it is plain and free. Stems are unique: labels are named by them.
 class Names {
@@ -80,13 +90,17 @@ class Names {
     const bool plain = is_plain(example.image.stem().string()) && !example.synthetic;
     const std::string base = plain ? example.image.stem().string() : fmt::format("{:06}", index);
     std::string stem = base;
-    for (int copy = 2; !taken_.insert(to_lower(stem)).second; ++copy) stem = fmt::format("{}_{}", base, copy);
+    int& number = numbers_[to_lower(base)];
+    while (!taken_.insert(to_lower(stem)).second) {
+      number = std::max(2, number + 1);
+      stem = fmt::format("{}_{}", base, number);
+    }
     return stem + (example.synthetic ? options.extension : extension_of(example.image));
   }
 
  private:
   static bool is_plain(const std::string& stem) {
-    return !stem.empty() && trim(stem) == stem && is_utf8(stem) && shown(stem, 4096) == stem;
+    return !stem.empty() && trim(stem) == stem && shown(stem, 4096) == stem && !is_shadow_of_macos(stem);
   }
 
   static std::string extension_of(const fs::path& image) {
@@ -96,6 +110,7 @@ class Names {
   }
 
   std::set<std::string> taken_;
+  std::unordered_map<std::string, int> numbers_;  // the last of a stem: each is tried once
 };
 
 // The size of the picture is asked of the file where the data set does not know it.
@@ -103,15 +118,22 @@ void find_sizes(std::vector<PlannedPicture>& pictures, int threads) {
   parallel_each(static_cast<int64_t>(pictures.size()), threads, "", [&](int64_t i) {
     PlannedPicture& picture = pictures[static_cast<size_t>(i)];
     if (picture.width > 0 && picture.height > 0) return;
-    const LoadedImage loaded = load_example(*picture.example, {.net_width = 1, .net_height = 1});
-    picture.width = loaded.full_width;
-    picture.height = loaded.full_height;
+    const PictureSize size = read_picture_size(picture.example->image);
+    picture.width = size.width;
+    picture.height = size.height;
   });
+}
+
+// Nothing that names the picture elsewhere finds it again.
+void lose_name(const Example& example, const std::string& name, std::vector<Loss>& losses) {
+  const std::string own = example.image.filename().string();
+  if (example.synthetic || own == name) return;
+  losses.push_back({"name of the picture", example.origin, false, fmt::format("{} is now {}", shown(own), name)});
 }
 
 // VOC keeps the pictures of all splits in one folder.
 std::vector<PlannedSplit> plan_splits(DataFormat format, const std::map<std::string, Dataset>& splits,
-                                      const WriteOptions& options) {
+                                      const WriteOptions& options, std::vector<Loss>& losses) {
   std::vector<PlannedSplit> planned;
   Names shared;
   for (const auto& [split, dataset] : splits) {
@@ -121,6 +143,7 @@ std::vector<PlannedSplit> plan_splits(DataFormat format, const std::map<std::str
     for (size_t i = 0; i < dataset.examples.size(); ++i) {
       const Example& example = dataset.examples[i];
       plan.pictures.push_back({&example, names.name_of(example, i, options), example.width, example.height});
+      lose_name(example, plan.pictures.back().name, losses);
     }
     if (format != DataFormat::lines) find_sizes(plan.pictures, options.threads);
     planned.push_back(std::move(plan));
@@ -134,9 +157,10 @@ void write_pictures(const fs::path& folder, const PlannedSplit& split, const Wri
     const PlannedPicture& picture = split.pictures[static_cast<size_t>(i)];
     const fs::path path = folder / picture.name;
     if (picture.example->synthetic) {
-      save_image(path, draw_synthetic(*picture.example->synthetic, nullptr), options.jpeg_quality);
+      const Image image = draw_synthetic(*picture.example->synthetic, nullptr);
+      write_new_file(path, path.extension() == ".png" ? encode_png(image) : encode_jpeg(image, options.jpeg_quality));
     } else {
-      put(path, read_file(picture.example->image, kMaxImageBytes));
+      write_new_file(path, read_file(picture.example->image, kMaxImageBytes));
     }
   });
 }
@@ -174,14 +198,14 @@ void lose_numbers(DataFormat format, const std::map<std::string, Dataset>& split
                     "the names that stand in a VOC folder are its classes; --names names.txt keeps these"});
 }
 
-Texts texts_of(DataFormat format, const PlannedSplit& split, std::vector<Loss>& losses) {
+void write_annotations(const fs::path& folder, DataFormat format, const PlannedSplit& split,
+                       std::vector<Loss>& losses) {
   switch (format) {
-    case DataFormat::lines: return lines_texts(split, losses);
-    case DataFormat::voc: return voc_texts(split, losses);
-    case DataFormat::coco: return coco_texts(split, losses);
-    case DataFormat::yolo: return yolo_texts(split, losses);
+    case DataFormat::lines: return write_lines(folder, split, losses);
+    case DataFormat::voc: return write_voc(folder, split, losses);
+    case DataFormat::coco: return write_coco(folder, split, losses);
+    case DataFormat::yolo: return write_yolo(folder, split, losses);
   }
-  fail("unknown format");
 }
 
 }  // namespace
@@ -200,6 +224,25 @@ fs::path written_data(const fs::path& folder, DataFormat format) {
   return format == DataFormat::voc ? folder : folder / "data.yaml";
 }
 
+void check_new_folder(const fs::path& folder) {
+  std::error_code reason;
+  const fs::file_status status = fs::status(folder, reason);
+  if (!fs::exists(status)) {
+    check(!fs::is_symlink(fs::symlink_status(folder, reason)), "{}: a symbolic link that leads nowhere; choose another",
+          folder.string());
+    fs::path above = fs::absolute(folder).lexically_normal();
+    while (above != above.root_path() && !fs::exists(above, reason)) above = above.parent_path();
+    check(fs::is_directory(above, reason), "{}: expected a folder, found a file", above.string());
+    check(::access(above.c_str(), W_OK | X_OK) == 0, "{}: cannot create a folder here: {}", above.string(),
+          std::strerror(errno));
+    return;
+  }
+  check(fs::is_directory(status), "{}: expected a new or empty folder, found a file; choose another", folder.string());
+  const bool empty = fs::is_empty(folder, reason);
+  check(!reason, "{}: cannot list the folder: {}", folder.string(), reason.message());
+  check(empty, "{}: expected a new or empty folder, this one holds something; choose another", folder.string());
+}
+
 std::vector<Loss> write_dataset(const fs::path& folder, DataFormat format, const std::map<std::string, Dataset>& splits,
                                 const WriteOptions& options) {
   check_splits(folder, format, splits);
@@ -208,24 +251,25 @@ std::vector<Loss> write_dataset(const fs::path& folder, DataFormat format, const
   std::vector<Loss> losses;
   lose_numbers(format, splits, losses);
   std::vector<std::string> split_names;
-  for (const PlannedSplit& split : plan_splits(format, splits, options)) {
-    for (const auto& [name, text] : texts_of(format, split, losses)) put(staging.path() / name, text);
+  for (const PlannedSplit& split : plan_splits(format, splits, options, losses)) {
+    write_annotations(staging.path(), format, split, losses);
     write_pictures(staging.path() / picture_folder(format, split.split), split, options);
     split_names.push_back(split.split);
   }
   std::string list;
   for (const std::string& name : names) list += name + "\n";
-  if (format == DataFormat::lines || format == DataFormat::voc) put(staging.path() / "names.txt", list);
-  if (format != DataFormat::voc) put(staging.path() / "data.yaml", data_yaml_text(format, split_names, names));
+  if (format == DataFormat::lines || format == DataFormat::voc) write_new_file(staging.path() / "names.txt", list);
+  if (format != DataFormat::voc)
+    write_new_file(staging.path() / "data.yaml", data_yaml_text(format, split_names, names));
   const std::string lost = options.notes + describe(losses, losses.size());
-  if (!lost.empty()) put(staging.path() / "not-converted.txt", lost);
+  if (!lost.empty()) write_new_file(staging.path() / "not-converted.txt", lost);
   staging.finish();
   return losses;
 }
 
 std::string describe(const std::vector<Loss>& losses, size_t max_listed) {
   std::map<std::string, int64_t> counts;
-  for (const Loss& loss : losses) ++counts[loss.what + (loss.gone ? " (left out)" : "")];
+  for (const Loss& loss : losses) counts[loss.what + (loss.gone ? " (left out)" : "")] += loss.count;
   std::string text;
   for (const auto& [what, count] : counts) text += fmt::format("  {:>8}  {}\n", count, what);
   const size_t listed = std::min(max_listed, losses.size());

@@ -31,11 +31,15 @@ struct WriteOptions {
 
 // What the new files do not say.
 struct Loss {
-  std::string what;    // to count by: "crowd region", "area of its own", ...
+  std::string what;    // to count by: "crowd region", "area of its own", "name of the picture", ...
   std::string where;   // the origin of the picture
   bool gone = false;   // the whole box is left out, not just a property of it
   std::string detail;  // which box
+  int64_t count = 1;   // objects; properties are told a picture at a time: a large data set may have them everywhere
 };
+
+// Before a long run: the Error that write_dataset would end with, if there is something at the place already.
+void check_new_folder(const std::filesystem::path& folder);
 
 // `splits` by name ("train", "val", "test"; of VOC any word), all with the same class names.
 // Errors: FOLDER holds something already (nothing is ever overwritten), a picture cannot be read, the disk is full.

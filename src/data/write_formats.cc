@@ -2,11 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
+#include "base/files.h"
+#include "base/interrupt.h"
 #include "base/text.h"
+#include "data/new_file.h"
 #include "data/yolo.h"
+
+namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
@@ -31,30 +36,41 @@ std::string fewest_digits(double value, int least, Predicate&& reads_back) {
   return text;
 }
 
-// Formats without crowds and areas. A crowd region written as an object would teach the wrong thing: it is left out.
-bool can_say(const PlannedPicture& picture, const Annotation& object, const Dataset& dataset, bool has_difficult,
-             std::vector<Loss>& losses) {
-  if (object.crowd) {
-    lose(losses, "crowd region", picture, object, dataset, true);
-    return false;
-  }
-  if (object.difficult && !has_difficult) lose(losses, "\"difficult\"", picture, object, dataset, false);
-  if (object.area != object.box.area()) lose(losses, "area of its own", picture, object, dataset, false);
-  return true;
-}
-
-std::string xml_escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      default: out += c;
+// What a format cannot say of the objects of one picture. A crowd region written as an object would teach the wrong
+// thing: it is left out.
+class Unsaid {
+ public:
+  Unsaid(const PlannedPicture& picture, const Dataset& dataset, bool has_difficult, std::vector<Loss>& losses)
+      : picture_(picture), dataset_(dataset), has_difficult_(has_difficult), losses_(losses) {}
+  // Whether the object is written.
+  bool keep(const Annotation& object) {
+    if (object.crowd) {
+      lose(losses_, "crowd region", picture_, object, dataset_, true);
+      return false;
     }
+    difficult_ += object.difficult && !has_difficult_;
+    areas_ += object.area != object.box.area();
+    return true;
   }
-  return out;
-}
+
+  void finish() {
+    note("\"difficult\"", difficult_);
+    note("area of its own", areas_);
+  }
+
+ private:
+  void note(const char* what, int64_t count) {
+    if (count == 0) return;
+    losses_.push_back({what, picture_.example->origin, false,
+                       fmt::format("{} of {} objects", count, picture_.example->objects.size()), count});
+  }
+
+  const PlannedPicture& picture_;
+  const Dataset& dataset_;
+  const bool has_difficult_;
+  std::vector<Loss>& losses_;
+  int64_t difficult_ = 0, areas_ = 0;
+};
 
 // VOC's first corner counts from 1.
 std::string from_one(float corner) {
@@ -68,16 +84,17 @@ std::string voc_object(const Annotation& object, const std::string& name) {
       "\t<object>\n\t\t<name>{}</name>\n\t\t<pose>Unspecified</pose>\n\t\t<truncated>0</truncated>\n"
       "\t\t<difficult>{:d}</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>{}</xmin>\n\t\t\t<ymin>{}</ymin>\n"
       "\t\t\t<xmax>{}</xmax>\n\t\t\t<ymax>{}</ymax>\n\t\t</bndbox>\n\t</object>\n",
-      xml_escaped(name), object.difficult, from_one(box.x0), from_one(box.y0), box.x1, box.y1);
+      markup_escaped(name), object.difficult, from_one(box.x0), from_one(box.y0), box.x1, box.y1);
 }
 
 std::string voc_xml(const PlannedPicture& picture, const Dataset& dataset, std::vector<Loss>& losses) {
   std::string xml = fmt::format(
       "<annotation>\n\t<folder>JPEGImages</folder>\n\t<filename>{}</filename>\n\t<size>\n\t\t<width>{}</width>\n"
       "\t\t<height>{}</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n",
-      xml_escaped(picture.name), picture.width, picture.height);
+      markup_escaped(picture.name), picture.width, picture.height);
+  Unsaid unsaid(picture, dataset, true, losses);
   for (const Annotation& object : picture.example->objects) {
-    if (!can_say(picture, object, dataset, true, losses)) continue;
+    if (!unsaid.keep(object)) continue;
     // Both corners are inclusive: one pixel would have xmin = xmax, which says "no area" here.
     if (object.box.width() <= 1 || object.box.height() <= 1) {
       lose(losses, "box of 1 px or less", picture, object, dataset, true);
@@ -85,6 +102,7 @@ std::string voc_xml(const PlannedPicture& picture, const Dataset& dataset, std::
     }
     xml += voc_object(object, dataset.names[static_cast<size_t>(object.class_id)]);
   }
+  unsaid.finish();
   return xml + "</annotation>\n";
 }
 
@@ -134,68 +152,101 @@ int64_t category_of(const Dataset& dataset, int class_id) {
   return dataset.category_ids.empty() ? class_id + 1 : dataset.category_ids[k];
 }
 
-std::string joined(const std::vector<std::string>& entries) {
-  return "[\n" + fmt::format("{}", fmt::join(entries, ",\n")) + "\n]";
-}
+// Entries of a JSON list, one a line.
+class JsonList {
+ public:
+  explicit JsonList(NewFile& file) : file_(file) { file_.write("[\n"); }
+  void add(const std::string& entry) {
+    if (!first_) file_.write(",\n");
+    file_.write(entry);
+    first_ = false;
+  }
+  void close() { file_.write("\n]"); }
+
+ private:
+  NewFile& file_;
+  bool first_ = true;
+};
+
+void stop_if_interrupted() { check(interrupt_signal() == 0, "writing annotations: interrupted"); }
 
 }  // namespace
 
-Texts lines_texts(const PlannedSplit& split, std::vector<Loss>& losses) {
-  std::string lines;
+void write_lines(const fs::path& folder, const PlannedSplit& split, std::vector<Loss>& losses) {
+  NewFile file(folder / (split.split + ".txt"));
   for (const PlannedPicture& picture : split.pictures) {
-    lines += picture_folder(DataFormat::lines, split.split) + "/" + picture.name;
+    stop_if_interrupted();
+    std::string line = picture_folder(DataFormat::lines, split.split) + "/" + picture.name;
+    Unsaid unsaid(picture, *split.dataset, false, losses);
     for (const Annotation& object : picture.example->objects) {
-      if (!can_say(picture, object, *split.dataset, false, losses)) continue;
-      lines += fmt::format(" {},{}", written(object.box), object.class_id);
+      if (!unsaid.keep(object)) continue;
+      line += fmt::format(" {},{}", written(object.box), object.class_id);
     }
-    lines += "\n";
+    unsaid.finish();
+    file.write(line + "\n");
   }
-  return {{split.split + ".txt", lines}};
+  file.close();
 }
 
-Texts voc_texts(const PlannedSplit& split, std::vector<Loss>& losses) {
-  Texts texts;
-  std::string& list = texts["ImageSets/Main/" + split.split + ".txt"];
+void write_voc(const fs::path& folder, const PlannedSplit& split, std::vector<Loss>& losses) {
+  make_directories(folder / "Annotations");
+  make_directories(folder / "ImageSets/Main");
+  NewFile list(folder / "ImageSets/Main" / (split.split + ".txt"));
   for (const PlannedPicture& picture : split.pictures) {
-    const std::string stem = std::filesystem::path(picture.name).stem().string();
-    texts["Annotations/" + stem + ".xml"] = voc_xml(picture, *split.dataset, losses);
-    list += stem + "\n";
+    stop_if_interrupted();
+    const std::string stem = fs::path(picture.name).stem().string();
+    write_new_file(folder / "Annotations" / (stem + ".xml"), voc_xml(picture, *split.dataset, losses));
+    list.write(stem + "\n");
   }
-  return texts;
+  list.close();
 }
 
-Texts yolo_texts(const PlannedSplit& split, std::vector<Loss>& losses) {
-  Texts texts;
+void write_yolo(const fs::path& folder, const PlannedSplit& split, std::vector<Loss>& losses) {
+  const fs::path labels = folder / "labels" / split.split;
+  make_directories(labels);
   for (const PlannedPicture& picture : split.pictures) {
-    const std::string stem = std::filesystem::path(picture.name).stem().string();
-    std::string& label = texts["labels/" + split.split + "/" + stem + ".txt"];  // empty = background
+    stop_if_interrupted();
+    std::string label;  // empty = background
+    Unsaid unsaid(picture, *split.dataset, false, losses);
     for (const Annotation& object : picture.example->objects) {
-      if (!can_say(picture, object, *split.dataset, false, losses)) continue;
+      if (!unsaid.keep(object)) continue;
       label += fmt::format("{}{}\n", object.class_id, yolo_box(object.box, picture.width, picture.height));
     }
+    unsaid.finish();
+    write_new_file(labels / (fs::path(picture.name).stem().string() + ".txt"), label);
   }
-  return texts;
 }
 
-Texts coco_texts(const PlannedSplit& split, std::vector<Loss>&) {
-  std::vector<std::string> images, annotations, categories;
+void write_coco(const fs::path& folder, const PlannedSplit& split, std::vector<Loss>&) {
   const Dataset& dataset = *split.dataset;
+  make_directories(folder / "annotations");
+  NewFile file(folder / "annotations" / ("instances_" + split.split + ".json"));
+  file.write("{\"images\":");
+  JsonList images(file);
   for (const PlannedPicture& picture : split.pictures) {
-    const int64_t image_id = picture.example->image_id;
-    images.push_back(fmt::format("{{\"id\":{},\"file_name\":{},\"width\":{},\"height\":{}}}", image_id,
-                                 quoted(picture.name), picture.width, picture.height));
+    images.add(fmt::format("{{\"id\":{},\"file_name\":{},\"width\":{},\"height\":{}}}", picture.example->image_id,
+                           quoted(picture.name), picture.width, picture.height));
+  }
+  images.close();
+  file.write(",\n\"annotations\":");
+  JsonList annotations(file);
+  int64_t id = 0;
+  for (const PlannedPicture& picture : split.pictures) {
+    stop_if_interrupted();
     for (const Annotation& object : picture.example->objects) {
-      const auto id = static_cast<int64_t>(annotations.size()) + 1;
-      annotations.push_back(coco_annotation(object, id, image_id, category_of(dataset, object.class_id)));
+      annotations.add(coco_annotation(object, ++id, picture.example->image_id, category_of(dataset, object.class_id)));
     }
   }
+  annotations.close();
+  file.write(",\n\"categories\":");
+  JsonList categories(file);
   for (size_t k = 0; k < dataset.names.size(); ++k) {
-    categories.push_back(
+    categories.add(
         fmt::format("{{\"id\":{},\"name\":{}}}", category_of(dataset, static_cast<int>(k)), quoted(dataset.names[k])));
   }
-  return {{"annotations/instances_" + split.split + ".json",
-           fmt::format("{{\"images\":{},\n\"annotations\":{},\n\"categories\":{}}}\n", joined(images),
-                       joined(annotations), joined(categories))}};
+  categories.close();
+  file.write("}\n");
+  file.close();
 }
 
 std::string picture_folder(DataFormat format, const std::string& split) {

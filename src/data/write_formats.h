@@ -1,7 +1,7 @@
-// One split of a data set as the text of each format, and what that text cannot say.
+// One split of a data set in the files of each format, and what these cannot say.
 #pragma once
 
-#include <map>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -23,14 +23,12 @@ struct PlannedSplit {
   std::vector<PlannedPicture> pictures;
 };
 
-// Texts by path in the data set's folder.
-using Texts = std::map<std::string, std::string>;
-
-// The annotations of one split, without its pictures.
-Texts lines_texts(const PlannedSplit& split, std::vector<Loss>& losses);
-Texts voc_texts(const PlannedSplit& split, std::vector<Loss>& losses);
-Texts coco_texts(const PlannedSplit& split, std::vector<Loss>& losses);
-Texts yolo_texts(const PlannedSplit& split, std::vector<Loss>& losses);
+// Writes the annotations of one split into the data set's folder, a piece at a time, without its pictures. Errors: the
+// disk is full, an interrupt.
+void write_lines(const std::filesystem::path& folder, const PlannedSplit& split, std::vector<Loss>& losses);
+void write_voc(const std::filesystem::path& folder, const PlannedSplit& split, std::vector<Loss>& losses);
+void write_coco(const std::filesystem::path& folder, const PlannedSplit& split, std::vector<Loss>& losses);
+void write_yolo(const std::filesystem::path& folder, const PlannedSplit& split, std::vector<Loss>& losses);
 
 // Where the pictures of a split go: "images/train".
 std::string picture_folder(DataFormat format, const std::string& split);

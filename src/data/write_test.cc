@@ -1,7 +1,11 @@
 #include "data/write.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
+
+#include "base/interrupt.h"
 #include "data/source.h"
 #include "data/synthetic.h"
 #include "data/test_folder.h"
@@ -28,6 +32,7 @@ TEST(Write, SyntheticDataReadsBackEqual) {
     }
   }
   EXPECT_EQ(read_class_names(folder / "out/names.txt"), sets.at("train").names);
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/not-converted.txt")) << "nothing was lost";
   EXPECT_TRUE(contains(error_of([&] { write_dataset(folder / "out", DataFormat::lines, sets); }),
                        "expected a new or empty folder"));
 }
@@ -114,14 +119,11 @@ Written write_and_read(const TestFolder& folder, DataFormat format, const std::m
   return written;
 }
 
-using Counts = std::map<std::string, int64_t>;
-
 TEST(Write, CocoReadsBackEverything) {
   const TestFolder folder;
   const Dataset want = awkward(folder);
   const Written got = write_and_read(folder, DataFormat::coco, {{"train", want}, {"val", want}});
-  EXPECT_TRUE(got.lost.empty());
-  EXPECT_FALSE(std::filesystem::exists(folder / "out-coco/not-converted.txt"));
+  EXPECT_EQ(got.lost, (Counts{{"name of the picture", 2}})) << "one.jpg beside one.png, in both splits";
   EXPECT_EQ(got.read.names, want.names);
   EXPECT_EQ(got.read.category_ids, want.category_ids);
   ASSERT_EQ(got.read.examples.size(), 2u);
@@ -147,6 +149,7 @@ TEST(Write, VocReadsBackWhatItCanSayAndListsTheRest) {
   const Dataset want = awkward(folder);
   const Written got = write_and_read(folder, DataFormat::voc, {{"train", want}});
   EXPECT_EQ(got.lost, (Counts{{"crowd region", 1},
+                              {"name of the picture", 1},
                               {"box of 1 px or less", 1},
                               {"ids of images and categories", 1},
                               {"order of the classes, or some without objects", 1}}));
@@ -161,12 +164,30 @@ TEST(Write, YoloAndLinesReadBackTheSameFloats) {
     const TestFolder folder;
     const Dataset want = awkward(folder);
     const Written got = write_and_read(folder, format, {{"train", want}});
-    EXPECT_EQ(got.lost, (Counts{{"crowd region", 1}, {"\"difficult\"", 1}, {"ids of images and categories", 1}}));
+    EXPECT_EQ(got.lost, (Counts{{"crowd region", 1},
+                                {"\"difficult\"", 1},
+                                {"name of the picture", 1},
+                                {"ids of images and categories", 1}}));
     EXPECT_EQ(got.read.names, want.names);
     ASSERT_EQ(got.read.examples.size(), 2u);
     EXPECT_EQ(got.read.examples[0].objects, without(want.examples[0].objects, false, true)) << to_string(format);
     EXPECT_TRUE(got.read.examples[1].objects.empty());
   }
+}
+
+// COCO states an area for every object: a line for each would be longer than the data set.
+TEST(Write, WhatManyObjectsLoseIsToldAPictureAtATime) {
+  const TestFolder folder;
+  Dataset dataset = awkward(folder);
+  dataset.category_ids = {};
+  for (Annotation& object : dataset.examples[0].objects) object.area *= 0.7f;
+  const std::vector<Loss> losses = write_dataset(folder / "out", DataFormat::yolo, {{"train", dataset}});
+  std::map<std::string, std::pair<int64_t, std::string>> told;
+  for (const Loss& loss : losses) told[loss.what] = {loss.count, loss.detail};
+  ASSERT_EQ(losses.size(), 4u);
+  EXPECT_EQ(told["area of its own"], std::pair(int64_t{4}, std::string("4 of 5 objects"))) << "the fifth is the crowd";
+  EXPECT_EQ(told["\"difficult\""], std::pair(int64_t{1}, std::string("1 of 5 objects")));
+  EXPECT_TRUE(contains(describe(losses, 0), "       4  area of its own\n"));
 }
 
 TEST(Write, SyntheticDataInEveryFormat) {
@@ -192,6 +213,84 @@ TEST(Write, AFailureLeavesNothingBehind) {
   for (const auto& entry : std::filesystem::directory_iterator(folder / "")) {
     EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
   }
+}
+
+// Frames of many folders are called the same: names must not be searched from the beginning each time.
+TEST(Write, ManyPicturesOfOneNameAreRenamedAndListed) {
+  const TestFolder folder;
+  Dataset dataset;
+  dataset.names = {"a"};
+  constexpr int kCopies = 3000;
+  const std::filesystem::path first = folder.picture("0.png", 8, 8), other = folder.picture("x/0.png", 8, 8);
+  for (int i = 0; i < kCopies; ++i) {
+    dataset.examples.push_back({i == 0 ? first : other, {}, i, {}, 8, 8, "list:" + std::to_string(i)});
+  }
+  dataset.examples.push_back({folder.picture("0_2.png", 8, 8), {}, kCopies, {}, 8, 8, "its own"});
+  std::vector<Loss> losses;
+  for (Loss& loss : write_dataset(folder / "out", DataFormat::lines, {{"train", dataset}})) {
+    if (loss.what == "name of the picture") losses.push_back(std::move(loss));
+  }
+  ASSERT_EQ(losses.size(), static_cast<size_t>(kCopies));
+  EXPECT_EQ(losses[0].where, "list:1");
+  EXPECT_EQ(losses[0].detail, "0.png is now 0_2.png");
+  EXPECT_EQ(losses.back().detail, "0_2.png is now 0_2_2.png");
+  EXPECT_EQ(list_files(folder / "out/images/train").size(), static_cast<size_t>(kCopies) + 1);
+  EXPECT_TRUE(
+      contains(read_file(folder / "out/not-converted.txt"), "list:2: name of the picture: 0.png is now 0_3.png"));
+}
+
+TEST(Write, WhatIsInTheWayIsSaidBeforehand) {
+  const TestFolder folder;
+  folder.write("file", "x");
+  folder.write("full/x", "x");
+  make_directories(folder / "empty");
+  std::filesystem::create_symlink("none", folder / "link");
+  EXPECT_TRUE(contains(error_of([&] { check_new_folder(folder / "link"); }), "leads nowhere"));
+  EXPECT_NO_THROW(check_new_folder(folder / "new/deeper"));
+  EXPECT_NO_THROW(check_new_folder(folder / "empty"));
+  EXPECT_TRUE(contains(error_of([&] { check_new_folder(folder / "full"); }), "holds something"));
+  EXPECT_TRUE(contains(error_of([&] { check_new_folder(folder / "file"); }), "found a file"));
+  EXPECT_TRUE(
+      contains(error_of([&] { check_new_folder(folder / "file/new"); }), "file: expected a folder, found a file"));
+}
+
+TEST(Write, TheFolderHasTheRightsOfOneMadeByHand) {
+  const TestFolder folder;
+  write_dataset(folder / "out", DataFormat::yolo, {{"train", synthetic_dataset(4, "train", 1)}});
+  make_directories(folder / "by hand");
+  EXPECT_EQ(std::filesystem::status(folder / "out").permissions(),
+            std::filesystem::status(folder / "by hand").permissions());
+}
+
+TEST(Write, AnInterruptLeavesNothingBehind) {
+  const TestFolder folder;
+  install_interrupt_handlers();
+  ::raise(SIGINT);
+  for (const DataFormat format : {DataFormat::lines, DataFormat::voc, DataFormat::coco, DataFormat::yolo}) {
+    EXPECT_TRUE(contains(error_of([&] {
+                           write_dataset(folder / "out", format, {{"train", synthetic_dataset(4, "train", 3)}});
+                         }),
+                         "interrupted"));
+    EXPECT_TRUE(std::filesystem::is_empty(folder / "")) << to_string(format);
+  }
+  clear_interrupt();
+}
+
+// A file size limit stands for a disk that is full.
+TEST(Write, AFullDiskLeavesNothingBehind) {
+  const TestFolder folder;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{20'000, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message = error_of([&] {
+    write_dataset(folder / "out", DataFormat::lines, {{"train", synthetic_dataset(4, "train", 3)}});
+  });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_TRUE(contains(message, "cannot write: "));
+  EXPECT_TRUE(std::filesystem::is_empty(folder / ""));
 }
 
 }  // namespace

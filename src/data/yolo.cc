@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "data/files_below.h"
 #include "data/text_guard.h"
 #include "image/load.h"
 
@@ -23,36 +24,14 @@ constexpr uint64_t kMaxLabelBytes = 16 << 20;
 constexpr uint64_t kMaxListBytes = 256 << 20;
 constexpr size_t kMaxListed = 20'000'000;
 constexpr size_t kMaxPathBytes = 4096;
-constexpr size_t kMaxFiles = 20'000'000;
 constexpr size_t kMaxOutlineWords = 100'000;
 constexpr double kMaxShare = 1e6;  // a share beyond this is a defect, and sums would overflow
-
-bool is_there(const fs::path& path) {
-  std::error_code reason;
-  return fs::exists(path, reason);
-}
 
 // Text files that stand among labels and are none.
 bool is_other_list(const fs::path& file) {
   static const std::set<std::string> kNames = {"classes.txt", "names.txt", "obj_names.txt", "train.txt",      "val.txt",
                                                "valid.txt",   "test.txt",  "readme.txt",    "_darknet.labels"};
   return kNames.contains(to_lower(file.filename().string()));
-}
-
-// Regular files below the folder, sorted; links to folders are not followed.
-std::vector<fs::path> files_below(const fs::path& folder) {
-  std::vector<fs::path> files;
-  std::error_code reason;
-  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, reason);
-  check(!reason, "{}: cannot list: {}", folder.string(), reason.message());
-  for (const fs::recursive_directory_iterator end; entry != end; entry.increment(reason)) {
-    check(!reason, "{}: cannot list: {}", folder.string(), reason.message());
-    if (entry->is_regular_file(reason)) files.push_back(entry->path());
-    check(files.size() <= kMaxFiles, "{}: more than {} files", folder.string(), kMaxFiles);
-  }
-  check(!reason, "{}: cannot list: {}", folder.string(), reason.message());
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 // The path with its last folder of one of these names called `labels`; empty when it has none.
@@ -142,6 +121,7 @@ StatedPicture read_picture(const fs::path& image, const std::string& where, Yolo
       picture.note = unusable("image without label", where,
                               fmt::format("there is no {}; taken as background", yolo_label_path(image).string()));
       picture.note->kept = true;
+      picture.note->picture = image;
     }
   }
   picture.image = image;
@@ -155,7 +135,8 @@ void find_orphans(const fs::path& folder, YoloPictures& all) {
   std::unordered_set<std::string> used;
   for (const StatedPicture& picture : all.pictures) used.insert(picture.file);
   for (const fs::path& file : files_below(apart ? labels : folder)) {
-    if (to_lower(file.extension().string()) != ".txt" || is_other_list(file) || used.contains(file.string())) continue;
+    if (to_lower(file.extension().string()) != ".txt" || is_other_list(file) || is_shadow_of_macos(file)) continue;
+    if (used.contains(file.string())) continue;
     all.loose.push_back(unusable("label without image", file.string(), "no picture has this label"));
   }
 }
@@ -188,7 +169,7 @@ fs::path choose_base(const std::vector<ListedPath>& listed, const std::vector<fs
   size_t best = 0, best_found = 0;
   for (size_t b = 0; b < bases.size(); ++b) {
     size_t found = 0;
-    for (size_t i = 0; i < listed.size(); i += step) found += is_there(bases[b] / listed[i].path);
+    for (size_t i = 0; i < listed.size(); i += step) found += is_there(existing_path(bases[b] / listed[i].path));
     if (found > best_found) best = b, best_found = found;
   }
   if (best > 0) {
@@ -237,11 +218,8 @@ StatedPicture parse_yolo_labels(std::string_view text, const std::string& file,
 
 bool has_pictures(const fs::path& folder) {
   std::error_code reason;
-  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, reason);
-  for (const fs::recursive_directory_iterator end; !reason && entry != end; entry.increment(reason)) {
-    if (has_image_extension(entry->path())) return true;
-  }
-  return false;
+  return fs::is_directory(folder, reason) &&
+         any_file_below(folder, [](const fs::path& file) { return has_image_extension(file); });
 }
 
 YoloPictures read_yolo_folder(const fs::path& folder) {
@@ -249,6 +227,10 @@ YoloPictures read_yolo_folder(const fs::path& folder) {
   bool any_label = false;
   for (const fs::path& file : files_below(folder)) {
     if (!has_image_extension(file)) continue;
+    if (is_shadow_of_macos(file)) {
+      ++all.unheld[kShadowOfMacos];
+      continue;
+    }
     bool labelled = false;
     all.pictures.push_back(read_picture(file, file.string(), all, labelled));
     any_label = any_label || labelled;
@@ -268,7 +250,7 @@ std::optional<YoloPictures> read_yolo_list(const fs::path& list, const std::vect
   for (const ListedPath& one : listed) {
     bool labelled = false;
     const std::string where = fmt::format("{}:{}", list.string(), one.line);
-    all.pictures.push_back(read_picture((base / one.path).lexically_normal(), where, all, labelled));
+    all.pictures.push_back(read_picture(existing_path(base / one.path).lexically_normal(), where, all, labelled));
     any_label = any_label || labelled;
   }
   if (!any_label) return std::nullopt;
@@ -297,6 +279,31 @@ std::map<std::string, std::vector<fs::path>> yolo_splits(const fs::path& folder)
   }
   if (splits.empty() && has_pictures(folder / "images")) splits[""].push_back(folder / "images");
   return splits;
+}
+
+std::vector<Defect> find_pictures_in_no_split(const fs::path& folder, const std::vector<std::string>& splits) {
+  std::vector<Defect> unread;
+  const std::map<std::string, std::vector<fs::path>> known = yolo_splits(folder);
+  if (known.empty() || known.contains("")) return unread;  // no splits: everything is read
+  std::set<fs::path> read, all;
+  for (const auto& [split, folders] : known) {
+    const bool is_read = std::find(splits.begin(), splits.end(), split) != splits.end();
+    for (const fs::path& one : folders) {
+      for (fs::path& file : files_below(one)) (is_read ? read : all).insert(std::move(file));
+    }
+  }
+  std::error_code reason;
+  if (fs::is_directory(folder / "images", reason)) {
+    for (fs::path& file : files_below(folder / "images")) all.insert(std::move(file));
+  }
+  for (const fs::path& file : all) {
+    if (!has_image_extension(file) || is_shadow_of_macos(file) || read.contains(file)) continue;
+    unread.push_back({"image in no split", file.string(),
+                      fmt::format("not in a folder of the splits {}; not used", fmt::join(splits, ", ")), true});
+    unread.back().beside = true;
+    unread.back().picture = file;
+  }
+  return unread;
 }
 
 }  // namespace yolov3

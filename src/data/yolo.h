@@ -32,7 +32,7 @@ struct YoloPictures {
   std::map<std::string, int64_t> unheld;  // "outline"
 };
 
-// All pictures below the folder, in byte order of their paths.
+// All pictures below the folder, in byte order of their paths; links to folders are followed.
 YoloPictures read_yolo_folder(const std::filesystem::path& folder);
 
 // A list of paths, one a line, each relative to the one of `bases` where most of them are (the first when equal).
@@ -43,6 +43,10 @@ std::optional<YoloPictures> read_yolo_list(const std::filesystem::path& list,
 // The splits of a data set's folder, of its layouts images/SPLIT and SPLIT/images: folders of pictures by split, where
 // train2017 counts as train and valid as val. Key "" = images/ itself, which has no splits. Empty = another layout.
 std::map<std::string, std::vector<std::filesystem::path>> yolo_splits(const std::filesystem::path& folder);
+
+// Pictures of such a folder that none of these splits holds: of a folder of another name, or beside the folders.
+std::vector<Defect> find_pictures_in_no_split(const std::filesystem::path& folder,
+                                              const std::vector<std::string>& splits);
 
 // A corner from centre and side: what is rounding away from the border is the border.
 inline double yolo_corner(double center, double half_side) {

@@ -9,14 +9,6 @@ namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Counts = std::map<std::string, int64_t>;
-
-DataOptions options_for(const fs::path& data, const fs::path& names = {}) {
-  DataOptions options;
-  options.data = data.string();
-  options.names = names;
-  return options;
-}
 
 TEST(Yolo, LabelsLieWhereTheLastImagesFolderIsCalledLabels) {
   EXPECT_EQ(yolo_label_path("d/images/train/a.b.jpg"), "d/labels/train/a.b.txt");
@@ -168,6 +160,71 @@ TEST(Yolo, D7WrongBoxesAreWrittenAsTheFileHasThem) {
   EXPECT_TRUE(contains(report.defects[0].detail, "0.75 0.5 1 0.5 in a picture of 40x20"));
   EXPECT_EQ(report.defects[1].reason, "wrong class");
   EXPECT_EQ(report.defects[2].reason, "zero-area box");
+}
+
+TEST(Yolo, LinkedFoldersAreFollowedAndCirclesEnd) {
+  const TestFolder folder;
+  write_set(folder, "real/");
+  make_directories(folder / "set/images/train");
+  make_directories(folder / "set/labels/train");
+  fs::create_directory_symlink(folder / "real/images/train2017", folder / "set/images/train/linked");
+  fs::create_directory_symlink(folder / "real/labels/train2017", folder / "set/labels/train/linked");
+  fs::create_directory_symlink(folder / "set/images", folder / "set/images/train/circle");
+  const YoloPictures read = read_yolo_folder(folder / "set/images/train");
+  std::vector<std::string> names;
+  for (const StatedPicture& picture : read.pictures) names.push_back(picture.image.string());
+  EXPECT_EQ(names, (std::vector<std::string>{(folder / "set/images/train/linked/a.png").string(),
+                                             (folder / "set/images/train/linked/b.png").string(),
+                                             (folder / "set/images/train/linked/deep/c.png").string()}));
+  EXPECT_TRUE(has_pictures(folder / "set"));
+}
+
+TEST(Yolo, ALinkThatLeadsNowhereIsAMissingPicture) {
+  const TestFolder folder;
+  write_set(folder);
+  fs::remove(folder / "labels/train2017/d.txt");
+  fs::create_symlink(folder / "gone.png", folder / "images/train2017/link.png");
+  folder.write("labels/train2017/link.txt", "0 0.5 0.5 0.5 0.5\n");
+  DefectReport report;
+  EXPECT_EQ(load_dataset(options_for(folder / ""), "train", report).examples.size(), 3u);
+  EXPECT_EQ(report.counts()["missing image"], 1);
+}
+
+TEST(Yolo, MacOsFilesAreNeitherPicturesNorLabels) {
+  const TestFolder folder;
+  write_set(folder);
+  folder.write("images/train2017/._a.png", "\x05\x16\x07");
+  folder.write("labels/train2017/._a.txt", std::string_view("\x00\x05\x16", 3));
+  const YoloPictures read = read_yolo_folder(folder / "images/train2017");
+  EXPECT_EQ(read.pictures.size(), 3u);
+  EXPECT_EQ(read.loose.size(), 1u) << "d.txt";
+  EXPECT_EQ(read.unheld, (Counts{{"macOS file ._*", 1}}));
+}
+
+TEST(Yolo, ListsFromWindowsAreRead) {
+  const TestFolder folder;
+  write_set(folder, "set/");
+  const fs::path names = folder.write("names.txt", "cat\ndog\n");
+  const fs::path list = folder.write("set/train.txt", "images\\train2017\\a.png\r\nimages\\train2017\\b.png\r\n");
+  DefectReport report;
+  const Dataset read = load_dataset(options_for(list, names), "train", report);
+  EXPECT_EQ(read.examples.at(0).objects.size(), 1u);
+  EXPECT_TRUE(report.defects.empty()) << describe(report, 5);
+}
+
+TEST(Yolo, PicturesInNoSplitAreFound) {
+  const TestFolder folder;
+  write_set(folder);
+  folder.picture("images/extra/e.png", 8, 8);
+  folder.picture("images/loose.png", 8, 8);
+  folder.picture("cover.png", 8, 8);  // not where pictures belong
+  std::vector<std::string> found;
+  for (const Defect& defect : find_unread(options_for(folder / ""))) {
+    EXPECT_EQ(defect.reason, "image in no split");
+    EXPECT_TRUE(defect.beside);
+    found.push_back(fs::path(defect.where).filename().string());
+  }
+  EXPECT_EQ(found, (std::vector<std::string>{"e.png", "loose.png"}));
 }
 
 }  // namespace

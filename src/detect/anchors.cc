@@ -111,6 +111,18 @@ class Clusterer {
   const ClusterOptions& options_;
 };
 
+// `count` of them by lot, each as likely as any other, in their order. Source: Knuth, algorithm S.
+std::vector<Anchor> some_of(std::span<const Anchor> sizes, size_t count, uint64_t seed) {
+  constexpr uint64_t kDrawStream = uint64_t{1} << 62;  // of Rng's epoch: no start has it
+  Rng rng(seed, kDrawStream);
+  std::vector<Anchor> drawn;
+  for (size_t i = 0; i < sizes.size() && drawn.size() < count; ++i) {
+    const auto left = static_cast<double>(sizes.size() - i), wanted = static_cast<double>(count - drawn.size());
+    if (left * rng.uniform() < wanted) drawn.push_back(sizes[i]);
+  }
+  return drawn;
+}
+
 void check_sizes(std::span<const Anchor> sizes, const ClusterOptions& options) {
   check(options.clusters >= 1 && options.restarts >= 1 && options.max_iterations >= 1,
         "clusters, restarts and iterations must be at least 1, not {}, {} and {}", options.clusters, options.restarts,
@@ -148,6 +160,11 @@ AnchorFit anchor_fit(std::span<const Anchor> sizes, std::span<const Anchor> anch
 
 std::vector<Anchor> cluster_anchors(std::span<const Anchor> sizes, const ClusterOptions& options) {
   check_sizes(sizes, options);
+  std::vector<Anchor> drawn;
+  if (sizes.size() > options.max_sizes) {
+    drawn = some_of(sizes, options.max_sizes, options.seed);
+    sizes = drawn;
+  }
   const Clusterer clusterer(sizes, options);
   std::vector<Clustering> found(static_cast<size_t>(options.restarts));
 #pragma omp parallel for schedule(dynamic)
@@ -166,7 +183,10 @@ AnchorTargets count_targets(const std::vector<std::vector<Annotation>>& objects_
   for (const std::vector<Annotation>& objects : objects_net) {  // one by one: the memory of one picture
     const Targets targets = assign({objects}, heads, options);
     std::set<int> with_target;
+    std::set<std::tuple<int, int, int, int, int>> kept;
+    const auto key = [](const Assignment& at) { return std::tuple(at.object, at.head, at.gy, at.gx, at.anchor); };
     for (const Assignment& positive : targets.positives) {
+      kept.insert(key(positive));
       ++counts.scales[static_cast<size_t>(positive.head)].targets;
       with_target.insert(positive.object);
     }
@@ -174,8 +194,8 @@ AnchorTargets count_targets(const std::vector<std::vector<Annotation>>& objects_
       counts.scales[h].objects += static_cast<int64_t>(targets.true_objects[h][0].size());
     }
     counts.lost += static_cast<int64_t>(objects.size() - with_target.size());
-    counts.overwritten += static_cast<int64_t>(assign_without_overwriting({objects}, heads, options).positives.size() -
-                                               targets.positives.size());
+    const std::vector<Assignment> wanted = assign_without_overwriting({objects}, heads, options).positives;
+    counts.overwritten += std::ranges::count_if(wanted, [&](const Assignment& at) { return !kept.contains(key(at)); });
   }
   return counts;
 }

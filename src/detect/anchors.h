@@ -31,6 +31,7 @@ struct ClusterOptions {
   int restarts = 20;         // from other seeds; the best result counts
   int max_iterations = 300;  // of one start
   uint64_t seed = 0;
+  size_t max_sizes = 100'000;  // of more, as many are drawn by the seed: anchors are the same to a thousandth
 };
 
 // Smallest area first. The same for any number of threads. Errors: fewer different sizes than clusters.
@@ -43,8 +44,8 @@ struct ScaleTargets {
 };
 struct AnchorTargets {
   std::vector<ScaleTargets> scales;  // small objects first
-  int64_t overwritten = 0;           // targets that a later object took
-  int64_t lost = 0;                  // objects to which overwriting left no target
+  int64_t overwritten = 0;           // targets that an object wanted and another one has
+  int64_t lost = 0;                  // objects that are left without any target
 };
 AnchorTargets count_targets(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
                             const AssignOptions& options = {});

@@ -123,5 +123,26 @@ TEST(Anchors, ANetworkTakesNewAnchors) {
   EXPECT_THROW(heads_with_anchors(heads(spec), anchors), Error);
 }
 
+// Three heaps of boxes; a tenth of them, drawn by lot, say the same, and within the limit nothing is drawn.
+TEST(Anchors, OfManyBoxesSomeAreClustered) {
+  std::vector<Anchor> sizes;
+  Rng rng(9);
+  const Anchor heaps[] = {{20, 30}, {90, 60}, {200, 240}};
+  for (int i = 0; i < 30'000; ++i) {
+    const Anchor& heap = heaps[i % 3];
+    sizes.push_back({heap.width * static_cast<float>(rng.uniform(0.9, 1.1)),
+                     heap.height * static_cast<float>(rng.uniform(0.9, 1.1))});
+  }
+  const std::vector<Anchor> all = cluster_anchors(sizes, {.clusters = 3, .restarts = 4});
+  const std::vector<Anchor> some = cluster_anchors(sizes, {.clusters = 3, .restarts = 4, .max_sizes = 3000});
+  ASSERT_EQ(some.size(), 3u);
+  for (size_t a = 0; a < 3; ++a) {
+    EXPECT_NEAR(some[a].width, heaps[a].width, 0.005f * heaps[a].width);  // 0.058 / sqrt(1000), nearly three times
+    EXPECT_NEAR(some[a].height, heaps[a].height, 0.005f * heaps[a].height);
+  }
+  EXPECT_EQ(cluster_anchors(sizes, {.clusters = 3, .restarts = 4, .max_sizes = 30'000}), all);
+  EXPECT_NE(some, all);
+}
+
 }  // namespace
 }  // namespace yolov3

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <iterator>
+#include <numeric>
 #include <tuple>
 
 #include "base/error.h"
@@ -37,6 +40,16 @@ double iou_with_anchor(const CenteredBox& truth, const Head& head, size_t anchor
   return centered_iou(truth, centered);
 }
 
+// Sizes in pixels.
+double shape_iou(double width, double height, const Anchor& anchor) {
+  const double inter = std::min(width, double{anchor.width}) * std::min(height, double{anchor.height});
+  return inter / (width * height + double{anchor.width} * anchor.height - inter);
+}
+
+double size_ratio(double width, double height, const Anchor& anchor) {
+  return std::max({width / anchor.width, anchor.width / width, height / anchor.height, anchor.height / height});
+}
+
 void check_object(const Annotation& annotation, size_t image, size_t object, const Head& head) {
   const Box& box = annotation.box;
   const CenteredBox cells = in_cells(box, head);
@@ -48,55 +61,169 @@ void check_object(const Annotation& annotation, size_t image, size_t object, con
         head.grid_height * head.stride_y);
 }
 
-class ImageAssigner {
- public:
-  ImageAssigner(const std::vector<Head>& heads, const AssignOptions& options, Targets& targets)
-      : heads_(heads), options_(options), targets_(targets) {}
+// An anchor that could answer for an object, and whether the matching rule wants it to.
+struct Candidate {
+  Assignment at;
+  double fit = 0;
+  double area = 0;  // of the object
+  bool wanted = false;
+};
 
-  void assign_object(const Annotation& annotation, int image, int object) {
-    bool exists_positive = false;
-    double best_iou = -1;
-    Assignment best;
-    for (size_t h = 0; h < heads_.size(); ++h) {
-      const Head& head = heads_[h];
-      const CenteredBox truth = in_cells(annotation.box, head);
-      Assignment here{image, static_cast<int>(h), 0, static_cast<int>(truth.y), static_cast<int>(truth.x), object};
-      bool head_positive = false;
-      for (size_t a = 0; a < head.anchors.size(); ++a) {
-        here.anchor = static_cast<int>(a);
-        const double iou = iou_with_anchor(truth, head, a);
-        if (iou > options_.positive_iou) {
-          targets_.positives.push_back(here);
-          head_positive = true;
-        }
-        if (iou > best_iou) {
-          best_iou = iou;
-          best = here;
-        }
-      }
-      if (head_positive) targets_.true_objects[h][image].push_back(object);
-      exists_positive |= head_positive;
+// All anchors of all heads in the cells of the object's centre.
+std::vector<Candidate> candidates_of(const Annotation& annotation, int image, int object,
+                                     const std::vector<Head>& heads, const AssignOptions& options) {
+  const double threshold =
+      options.measure == AnchorMeasure::ratio ? 1.0 / options.positive_ratio : options.positive_iou;
+  const bool by_threshold = options.matching == Matching::threshold;
+  const Box& box = annotation.box;
+  const double area = (double{box.x1} - box.x0) * (double{box.y1} - box.y0);
+  std::vector<Candidate> all;
+  bool any_wanted = false;
+  for (size_t h = 0; h < heads.size(); ++h) {
+    const CenteredBox truth = in_cells(box, heads[h]);
+    for (size_t a = 0; a < heads[h].anchors.size(); ++a) {
+      const double fit = fit_of_anchor(box, heads[h], a, options.measure);
+      all.push_back({{image, static_cast<int>(h), static_cast<int>(a), static_cast<int>(truth.y),
+                      static_cast<int>(truth.x), object},
+                     fit,
+                     area,
+                     by_threshold && fit > threshold});
+      any_wanted |= all.back().wanted;
     }
-    if (!exists_positive && options_.best_of_all && best_iou >= 0) {
-      targets_.positives.push_back(best);
-      targets_.true_objects[best.head][image].push_back(object);
+  }
+  if (!any_wanted && !all.empty() && (!by_threshold || options.best_of_all)) {
+    std::ranges::max_element(all, {}, &Candidate::fit)->wanted = true;  // of equal ones the first
+  }
+  return all;
+}
+
+auto cell_of(const Assignment& p) { return std::tie(p.image, p.head, p.gy, p.gx, p.anchor); }
+
+// Whether a has the cell's anchor rather than b.
+bool is_before(const Candidate& a, const Candidate& b, CollisionRule rule) {
+  switch (rule) {
+    case CollisionRule::first: return a.at.object < b.at.object;
+    case CollisionRule::smaller: return std::tie(a.area, b.at.object) < std::tie(b.area, a.at.object);
+    case CollisionRule::fit: return std::tie(b.fit, b.at.object) < std::tie(a.fit, a.at.object);
+    default: return a.at.object > b.at.object;
+  }
+}
+
+// Of the assignments that are wanted of one cell and anchor, that of one object.
+std::vector<Assignment> keep_one_of_each_cell(std::vector<Candidate> wanted, CollisionRule rule) {
+  std::sort(wanted.begin(), wanted.end(), [&](const Candidate& a, const Candidate& b) {
+    return cell_of(a.at) != cell_of(b.at) ? cell_of(a.at) < cell_of(b.at) : is_before(a, b, rule);
+  });
+  std::vector<Assignment> kept;
+  for (const Candidate& candidate : wanted) {
+    if (kept.empty() || cell_of(kept.back()) != cell_of(candidate.at)) kept.push_back(candidate.at);
+  }
+  return kept;
+}
+
+// The cells' anchors of one image, each to be had once.
+class FreeAnchors {
+ public:
+  explicit FreeAnchors(const std::vector<Head>& heads) : heads_(heads) {
+    for (const Head& head : heads) {
+      taken_.emplace_back(static_cast<size_t>(head.grid_height * head.grid_width) * head.anchors.size());
     }
+  }
+
+  bool take(const Assignment& at) {
+    const Head& head = heads_[static_cast<size_t>(at.head)];
+    const auto cell = static_cast<size_t>(at.gy * head.grid_width + at.gx);
+    auto taken = taken_[static_cast<size_t>(at.head)].begin() +
+                 static_cast<std::ptrdiff_t>(cell * head.anchors.size() + static_cast<size_t>(at.anchor));
+    if (*taken) return false;
+    *taken = true;
+    return true;
   }
 
  private:
   const std::vector<Head>& heads_;
-  const AssignOptions& options_;
-  Targets& targets_;
+  std::vector<std::vector<bool>> taken_;
 };
 
-// Of the assignments of one cell and anchor only that of the last object stays.
-void keep_last_of_each_cell(std::vector<Assignment>& positives) {
-  const auto cell = [](const Assignment& p) { return std::tie(p.image, p.head, p.gy, p.gx, p.anchor); };
-  std::sort(positives.begin(), positives.end(), [&](const Assignment& a, const Assignment& b) {
-    return std::tuple_cat(cell(a), std::tie(b.object)) < std::tuple_cat(cell(b), std::tie(a.object));
-  });
-  const auto same = [&](const Assignment& a, const Assignment& b) { return cell(a) == cell(b); };
-  positives.erase(std::unique(positives.begin(), positives.end(), same), positives.end());
+// CollisionRule::free for the objects of one image. `any`: an anchor that is not wanted will do, too.
+void share_out(std::vector<std::vector<Candidate>>& of_objects, const std::vector<Head>& heads, bool any,
+               std::vector<Assignment>& positives) {
+  FreeAnchors anchors(heads);
+  for (std::vector<Candidate>& candidates : of_objects) {  // one for each object, as good as can be had
+    std::ranges::stable_sort(candidates, std::greater<>{}, &Candidate::fit);
+    for (const Candidate& candidate : candidates) {
+      if ((any || candidate.wanted) && anchors.take(candidate.at)) {
+        positives.push_back(candidate.at);
+        break;
+      }
+    }
+  }
+  for (const std::vector<Candidate>& candidates : of_objects) {
+    for (const Candidate& candidate : candidates) {
+      if (candidate.wanted && anchors.take(candidate.at)) positives.push_back(candidate.at);
+    }
+  }
+}
+
+// Candidates of one image's objects.
+std::vector<std::vector<Candidate>> candidates_of_image(const std::vector<Annotation>& objects, size_t image,
+                                                        const std::vector<Head>& heads, const AssignOptions& options) {
+  std::vector<std::vector<Candidate>> of_objects;
+  for (size_t object = 0; object < objects.size(); ++object) {
+    for (const Head& head : heads) check_object(objects[object], image, object, head);
+    of_objects.push_back(
+        candidates_of(objects[object], static_cast<int>(image), static_cast<int>(object), heads, options));
+  }
+  return of_objects;
+}
+
+// The wanted ones, by object, head and anchor.
+std::vector<Candidate> wanted_of(const std::vector<std::vector<Candidate>>& of_objects) {
+  std::vector<Candidate> wanted;
+  for (const std::vector<Candidate>& candidates : of_objects) {
+    std::ranges::copy_if(candidates, std::back_inserter(wanted), &Candidate::wanted);
+  }
+  return wanted;
+}
+
+// Adds the objects of these places to the lists of their heads.
+void list_objects(const std::vector<Assignment>& places, std::vector<std::vector<std::vector<int>>>& lists) {
+  for (const Assignment& place : places) {
+    std::vector<int>& list = lists[static_cast<size_t>(place.head)][static_cast<size_t>(place.image)];
+    const auto at = std::ranges::lower_bound(list, place.object);
+    if (at == list.end() || *at != place.object) list.insert(at, place.object);
+  }
+}
+
+std::vector<Assignment> places_of(const std::vector<Candidate>& candidates) {
+  std::vector<Assignment> places;
+  for (const Candidate& candidate : candidates) places.push_back(candidate.at);
+  return places;
+}
+
+// settle(candidates of an image, what they want): the image's positives.
+template <class Settle>
+Targets assign_images(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
+                      const AssignOptions& options, const Settle& settle) {
+  Targets targets;
+  targets.true_objects.assign(heads.size(), std::vector<std::vector<int>>(objects_net.size()));
+  for (size_t image = 0; image < objects_net.size(); ++image) {
+    std::vector<std::vector<Candidate>> of_objects = candidates_of_image(objects_net[image], image, heads, options);
+    const std::vector<Candidate> wanted = wanted_of(of_objects);
+    const std::vector<Assignment> positives = settle(of_objects, wanted);
+    targets.positives.insert(targets.positives.end(), positives.begin(), positives.end());
+    list_objects(places_of(wanted), targets.true_objects);
+    list_objects(positives, targets.true_objects);
+  }
+  targets.ignore_objects = targets.true_objects;
+  if (!options.ignore_all) return targets;
+  for (auto& of_images : targets.ignore_objects) {
+    for (size_t image = 0; image < objects_net.size(); ++image) {
+      of_images[image].resize(objects_net[image].size());
+      std::iota(of_images[image].begin(), of_images[image].end(), 0);
+    }
+  }
+  return targets;
 }
 
 }  // namespace
@@ -105,25 +232,33 @@ double anchor_iou(const Box& box_net, const Head& head, size_t anchor) {
   return iou_with_anchor(in_cells(box_net, head), head, anchor);
 }
 
+double fit_of_anchor(const Box& box_net, const Head& head, size_t anchor, AnchorMeasure measure) {
+  if (measure == AnchorMeasure::cell) return anchor_iou(box_net, head, anchor);
+  const double width = double{box_net.x1} - box_net.x0, height = double{box_net.y1} - box_net.y0;
+  const Anchor& size = head.anchors[anchor];
+  return measure == AnchorMeasure::shape ? shape_iou(width, height, size) : 1.0 / size_ratio(width, height, size);
+}
+
 Targets assign_without_overwriting(const std::vector<std::vector<Annotation>>& objects_net,
                                    const std::vector<Head>& heads, const AssignOptions& options) {
-  Targets targets;
-  targets.true_objects.assign(heads.size(), std::vector<std::vector<int>>(objects_net.size()));
-  ImageAssigner assigner(heads, options, targets);
-  for (size_t image = 0; image < objects_net.size(); ++image) {
-    for (size_t object = 0; object < objects_net[image].size(); ++object) {
-      for (const Head& head : heads) check_object(objects_net[image][object], image, object, head);
-      assigner.assign_object(objects_net[image][object], static_cast<int>(image), static_cast<int>(object));
-    }
-  }
-  return targets;
+  return assign_images(objects_net, heads, options,
+                       [](const auto&, const std::vector<Candidate>& wanted) { return places_of(wanted); });
 }
 
 Targets assign(const std::vector<std::vector<Annotation>>& objects_net, const std::vector<Head>& heads,
                const AssignOptions& options) {
-  Targets targets = assign_without_overwriting(objects_net, heads, options);
-  keep_last_of_each_cell(targets.positives);
-  return targets;
+  const bool any = options.matching == Matching::best || options.best_of_all;
+  return assign_images(
+      objects_net, heads, options,
+      [&](std::vector<std::vector<Candidate>>& of_objects, const std::vector<Candidate>& wanted) {
+        if (options.collision != CollisionRule::free) {
+          return keep_one_of_each_cell(wanted, options.collision);
+        }
+        std::vector<Assignment> positives;
+        share_out(of_objects, heads, any, positives);
+        std::ranges::sort(positives, {}, [](const Assignment& p) { return std::tuple(p.head, p.gy, p.gx, p.anchor); });
+        return positives;
+      });
 }
 
 }  // namespace yolov3

@@ -36,14 +36,14 @@ Answer answer_of(const float* row, const Head& head, const Annotation& object) {
 }
 
 void find_ignored(const Tensor& dense, int index, const Head& head, const std::vector<Annotation>& objects,
-                  const std::vector<int>& own_objects, const std::set<Cell>& targets, double ignore_iou,
+                  const std::vector<int>& seen_objects, const std::set<Cell>& targets, double ignore_iou,
                   std::vector<IgnoredPrediction>& ignored) {
   for (int gy = 0; gy < head.grid_height; ++gy) {
     for (int gx = 0; gx < head.grid_width; ++gx) {
       for (int anchor = 0; anchor < static_cast<int>(head.anchors.size()); ++anchor) {
         const float* row = row_at(dense, head, gy, gx, anchor);
         IgnoredPrediction best{index, anchor, gy, gx, box_of(row), row[4], -1, -1};
-        for (const int object : own_objects) {
+        for (const int object : seen_objects) {
           const double overlap = iou(best.box, objects[static_cast<size_t>(object)].box);
           if (overlap > best.iou) {
             best.iou = overlap;
@@ -56,32 +56,45 @@ void find_ignored(const Tensor& dense, int index, const Head& head, const std::v
   }
 }
 
+std::vector<Collision> find_collisions(const std::vector<Assignment>& positives,
+                                       const std::vector<Assignment>& wanted) {
+  std::map<Cell, int> owner;
+  for (const Assignment& at : positives) owner[cell_of(at)] = at.object;
+  std::map<Cell, Collision> found;
+  for (Assignment at : wanted) {
+    const int kept = owner.at(cell_of(at));
+    if (kept == at.object) continue;
+    Collision& collision = found[cell_of(at)];
+    collision.overwritten.push_back(at.object);
+    at.object = kept;
+    collision.kept = at;
+  }
+  std::vector<Collision> collisions;
+  for (auto& [cell, collision] : found) collisions.push_back(std::move(collision));
+  return collisions;
+}
+
 }  // namespace
 
 Explanation explain_targets(const std::vector<Annotation>& objects_net, const std::vector<Head>& heads,
                             const AssignOptions& options) {
   const Targets targets = assign({objects_net}, heads, options);
+  const std::vector<Assignment> wanted = assign_without_overwriting({objects_net}, heads, options).positives;
+  std::set<std::pair<Cell, int>> wishes;
+  for (const Assignment& at : wanted) wishes.insert({cell_of(at), at.object});
   Explanation explanation;
   for (const auto& of_images : targets.true_objects) explanation.objects_of_heads.push_back(of_images[0]);
-  std::map<Cell, int> owner;
+  for (const auto& of_images : targets.ignore_objects) explanation.ignore_objects_of_heads.push_back(of_images[0]);
   std::set<int> with_target;
   for (const Assignment& at : targets.positives) {
     const Head& head = heads[static_cast<size_t>(at.head)];
     const Box& box = objects_net[static_cast<size_t>(at.object)].box;
-    explanation.targets.push_back({at, anchor_iou(box, head, static_cast<size_t>(at.anchor))});
-    owner[cell_of(at)] = at.object;
+    const auto anchor = static_cast<size_t>(at.anchor);
+    explanation.targets.push_back({at, anchor_iou(box, head, anchor), fit_of_anchor(box, head, anchor, options.measure),
+                                   !wishes.contains({cell_of(at), at.object})});
     with_target.insert(at.object);
   }
-  std::map<Cell, Collision> collisions;
-  for (Assignment at : assign_without_overwriting({objects_net}, heads, options).positives) {
-    const int kept = owner.at(cell_of(at));
-    if (kept == at.object) continue;
-    Collision& collision = collisions[cell_of(at)];
-    collision.overwritten.push_back(at.object);
-    at.object = kept;
-    collision.kept = at;
-  }
-  for (auto& [cell, collision] : collisions) explanation.collisions.push_back(std::move(collision));
+  explanation.collisions = find_collisions(targets.positives, wanted);
   for (int object = 0; object < static_cast<int>(objects_net.size()); ++object) {
     if (!with_target.contains(object)) explanation.lost.push_back(object);
   }
@@ -102,7 +115,7 @@ Answers explain_answers(const std::vector<RawMap>& raw_maps, const std::vector<H
     targets.insert(cell_of(target.at));
   }
   for (size_t h = 0; h < heads.size(); ++h) {
-    find_ignored(dense[h], static_cast<int>(h), heads[h], objects_net, explanation.objects_of_heads[h], targets,
+    find_ignored(dense[h], static_cast<int>(h), heads[h], objects_net, explanation.ignore_objects_of_heads[h], targets,
                  ignore_iou, answers.ignored);
   }
   return answers;

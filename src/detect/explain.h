@@ -14,10 +14,12 @@ namespace yolov3 {
 // The cell and anchor that answer for an object, and how well the anchor fits.
 struct ExplainedTarget {
   Assignment at;
-  double iou = 0;  // anchor_iou
+  double iou = 0;      // anchor_iou
+  double fit = 0;      // fit_of_anchor by the measure of the options
+  bool moved = false;  // not an anchor that the object wanted: those were taken (CollisionRule::free)
 };
 
-// Objects that wanted one cell and anchor: the last has it.
+// Objects that wanted one cell and anchor: one has it, by the options' rule.
 struct Collision {
   Assignment kept;
   std::vector<int> overwritten;  // objects, in order
@@ -26,8 +28,9 @@ struct Collision {
 struct Explanation {
   std::vector<ExplainedTarget> targets;  // as assign gives them
   std::vector<Collision> collisions;
-  std::vector<int> lost;                           // objects that are left without any target
-  std::vector<std::vector<int>> objects_of_heads;  // assigned to each, overwritten ones too: what its ignore mask sees
+  std::vector<int> lost;                                  // objects that are left without any target
+  std::vector<std::vector<int>> objects_of_heads;         // assigned to each, overwritten ones too
+  std::vector<std::vector<int>> ignore_objects_of_heads;  // what each one's ignore mask sees
 };
 
 Explanation explain_targets(const std::vector<Annotation>& objects_net, const std::vector<Head>& heads,
@@ -43,12 +46,13 @@ struct Answer {
   double iou = 0;                    // of `box` with that object
 };
 
-// A prediction beside every target that overlaps an object of its scale: the loss leaves its objectness alone.
+// A prediction beside every target that overlaps an object that the ignore mask sees: the loss leaves its objectness
+// alone.
 struct IgnoredPrediction {
   int head = 0, anchor = 0, gy = 0, gx = 0;
   Box box;
   float objectness = 0;
-  int object = 0;  // that it overlaps most, of those that its scale answers for
+  int object = 0;  // that it overlaps most, of those that the mask sees
   double iou = 0;
 };
 

@@ -45,6 +45,45 @@ TEST(Explain, OnePlaceThreeObjectsNamesAllWhoLost) {
   EXPECT_EQ(e.lost, (std::vector<int>{0, 1}));
 }
 
+// 10x13 twice: the second is moved to the second anchor, which overlaps it by 130/480.
+TEST(Explain, WithFreeAnchorsTheLaterObjectIsMoved) {
+  const std::vector<Head> all = heads(yolov3({.classes = 1}));
+  const AssignOptions options{.measure = AnchorMeasure::shape, .collision = CollisionRule::free};
+  const Explanation e = explain_targets({object(44, 44, 10, 13), object(44, 44, 10, 13)}, all, options);
+  ASSERT_EQ(e.targets.size(), 2u);
+  EXPECT_TRUE(is_at(e.targets[0].at, 0, 5, 5, 0, 0));
+  EXPECT_FALSE(e.targets[0].moved);
+  EXPECT_TRUE(is_at(e.targets[1].at, 0, 5, 5, 1, 1));
+  EXPECT_TRUE(e.targets[1].moved);
+  EXPECT_NEAR(e.targets[1].fit, 130.0 / 480, 1e-6);
+  ASSERT_EQ(e.collisions.size(), 1u);
+  EXPECT_TRUE(is_at(e.collisions[0].kept, 0, 5, 5, 0, 0));
+  EXPECT_EQ(e.collisions[0].overwritten, (std::vector<int>{1}));
+  EXPECT_TRUE(e.lost.empty());
+}
+
+TEST(Explain, FirstAndSmallerCollisionsNameWhoHasThePlace) {
+  const std::vector<Head> all = heads(yolov3({.classes = 1}));
+  const std::vector<Annotation> objects = {object(44, 44, 10, 13), object(44, 44, 12, 13)};
+  for (const CollisionRule rule : {CollisionRule::first, CollisionRule::smaller, CollisionRule::fit}) {
+    const Explanation e = explain_targets(objects, all, {.collision = rule});
+    ASSERT_EQ(e.collisions.size(), 1u);
+    EXPECT_EQ(e.collisions[0].kept.object, 0);
+    EXPECT_EQ(e.collisions[0].overwritten, (std::vector<int>{1}));
+    EXPECT_TRUE(e.lost.empty()) << "the wide one has the second anchor";
+  }
+}
+
+// `fit` is by the measure that was asked for, `iou` always that of the cell: 10x13 in the corner of its cell.
+TEST(Explain, FitAndIou) {
+  const std::vector<Head> all = heads(yolov3({.classes = 1}));
+  const Explanation e = explain_targets({object(40, 40, 10, 13)}, all, {.measure = AnchorMeasure::ratio});
+  ASSERT_FALSE(e.targets.empty());
+  EXPECT_TRUE(is_at(e.targets[0].at, 0, 5, 5, 0, 0));
+  EXPECT_DOUBLE_EQ(e.targets[0].fit, 1);
+  EXPECT_DOUBLE_EQ(e.targets[0].iou, 6.0 * 9 / (130 + 130 - 54));  // 4 of 10 and 4 of 13 stick out
+}
+
 TEST(Explain, NoObjectsNoTargets) {
   const Explanation e = explain_targets({}, heads(yolov3({.classes = 1})));
   EXPECT_TRUE(e.targets.empty() && e.collisions.empty() && e.lost.empty());
@@ -94,6 +133,25 @@ TEST(Explain, IgnoredPredictionsByHand) {
   EXPECT_DOUBLE_EQ(answers.ignored[0].iou, 0.5);
   EXPECT_TRUE(explain_answers(one.maps(), one.heads, objects, e, 0.51).ignored.empty());
   EXPECT_THROW(explain_answers({}, one.heads, objects, e), Error);
+}
+
+// Two heads, the object is the first one's alone. All logits 0, so the second head's box of cell (0,0) is its anchor,
+// which covers a quarter of the object and no more: ignored only if the mask sees all objects.
+TEST(Explain, IgnoredByObjectsOfOtherHeads) {
+  const std::vector<Head> two = {{0, 1, {{32, 32}}, 1, 2, 2, 32, 32}, {1, 1, {{64, 64}}, 1, 1, 1, 64, 64}};
+  const Tensor fine{{1, 6, 2, 2}}, coarse{{1, 6, 1, 1}};
+  const std::vector<RawMap> maps = {view_of(fine), view_of(coarse)};
+  const std::vector<Annotation> objects = {object(16, 16, 32, 32)};
+  const auto ignored = [&](bool all) {
+    const Explanation e = explain_targets(objects, two, {.ignore_all = all});
+    EXPECT_EQ(e.objects_of_heads, (std::vector<std::vector<int>>{{0}, {}}));
+    return explain_answers(maps, two, objects, e, 0.25).ignored;
+  };
+  EXPECT_TRUE(ignored(false).empty());
+  const std::vector<IgnoredPrediction> seen = ignored(true);
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].head, 1);
+  EXPECT_DOUBLE_EQ(seen[0].iou, 0.25);
 }
 
 }  // namespace

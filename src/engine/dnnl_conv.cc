@@ -97,20 +97,23 @@ Primitive ask(DnnlModel& model, const ConvTask& task, const Attempt& attempt, co
   return {};
 }
 
-// A kernel that is packed already, for another batch or size, is used again where the same code of oneDNN takes it.
+// A kernel lies as the same code of oneDNN wants it for one picture of the network's own size, where it takes it so for
+// this shape too. So programs for other batches and sizes share the packed kernels, and which of them came first changes
+// nothing.
 Primitive ask(DnnlModel& model, const ConvTask& task, const Attempt& attempt) {
   const memory::data_type type = is_int8(attempt.source.type) ? memory::data_type::s8 : data_type(attempt.source.type);
-  const Primitive best =
-      ask(model, task, attempt, memory::desc(kernel_dims(task.conv, task.in.channels), type, memory::format_tag::any));
+  const memory::desc any(kernel_dims(task.conv, task.in.channels), type, memory::format_tag::any);
+  const Primitive best = ask(model, task, attempt, any);
   if (!best) return best;
-  const std::vector<memory::desc> forms = model.packed_forms(task.layer);
-  if (std::ranges::count(forms, best.weights_desc()) > 0) return best;
-  for (const memory::desc& form : forms) {
-    if (form.data_type() != type) continue;
-    const Primitive shared = ask(model, task, attempt, form);
-    if (shared && std::string_view(shared.impl_info_str()) == best.impl_info_str()) return shared;
-  }
-  return best;
+  const auto layer = static_cast<size_t>(task.layer);
+  ConvTask one_picture = task;
+  one_picture.images = 1;
+  one_picture.in = input_shape(model.spec(), layer);
+  one_picture.out = model.spec().layers[layer].out;
+  const Primitive first = ask(model, one_picture, attempt, any);
+  if (!first || first.weights_desc() == best.weights_desc()) return best;
+  const Primitive shared = ask(model, task, attempt, first.weights_desc());
+  return shared && std::string_view(shared.impl_info_str()) == best.impl_info_str() ? shared : best;
 }
 
 // The ways from the one that leaves least to do to the one that leaves most, for one source and target.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <list>
 #include <set>
 
 #include "base/cpu.h"
@@ -13,6 +12,7 @@
 #include "engine/dnnl_tune.h"
 #include "engine/openmp_threads.h"
 #include "engine/plan_cache.h"
+#include "engine/shape_programs.h"
 
 namespace yolov3 {
 namespace {
@@ -73,19 +73,13 @@ class DnnlEngine final : public Engine {
   }
 
  private:
-  struct Program {
-    int64_t images, height, width;
-    std::unique_ptr<DnnlProgram> program;
-    std::set<int64_t> rode;  // smaller batches that have taken a place in it
-  };
-
   enum class Use { whole, maybe_part };  // whether a program for more images will do
 
   DnnlProgram& prepare(const Tensor& images) {
     check(images.shape().size() == 4 && images.dim(0) >= 1 && images.dim(1) == model_->spec().input.channels,
           "the network takes images of shape (N,{},H,W), not {}", model_->spec().input.channels,
           to_string(images.shape()));
-    DnnlProgram& program = program_for(images.dim(0), images.dim(2), images.dim(3));
+    DnnlProgram& program = program_for({images.dim(0), images.dim(2), images.dim(3)});
     planes_to_map(images.data(), program.input());
     return program;
   }
@@ -99,50 +93,34 @@ class DnnlEngine final : public Engine {
       check(picture.width == width && picture.height == height,
             "pictures of one batch have one size: {}x{} after {}x{}", picture.width, picture.height, width, height);
     }
-    const auto count = static_cast<int64_t>(pictures.size());
-    DnnlProgram* larger = use == Use::maybe_part ? program_to_ride_in(count, height, width) : nullptr;
-    DnnlProgram& program = larger != nullptr ? *larger : program_for(count, height, width);
-    pictures_to_map(pictures, first_images(program.input(), count));
-    clear_images(program.input(), count);
+    const BatchShape shape{static_cast<int64_t>(pictures.size()), height, width};
+    DnnlProgram* larger = use == Use::maybe_part ? program_to_ride_in(shape) : nullptr;
+    DnnlProgram& program = larger != nullptr ? *larger : program_for(shape);
+    pictures_to_map(pictures, first_images(program.input(), shape.images));
+    clear_images(program.input(), shape.images);
     return program;
   }
 
   // The short batch at the end of a folder, which comes once, takes a place in a larger one's program, the smallest that
   // there is; a batch size that comes again gets a program of its own.
-  DnnlProgram* program_to_ride_in(int64_t images, int64_t height, int64_t width) {
-    auto best = programs_.end();
-    for (auto p = programs_.begin(); p != programs_.end(); ++p) {
-      if (p->height != height || p->width != width || p->images < images) continue;
-      if (p->images == images) return nullptr;
-      if (best == programs_.end() || p->images < best->images) best = p;
+  DnnlProgram* program_to_ride_in(const BatchShape& shape) {
+    const BatchShape* best = nullptr;
+    for (const auto& entry : programs_.entries()) {
+      const BatchShape& other = entry.shape;
+      if (other.height != shape.height || other.width != shape.width || other.images < shape.images) continue;
+      if (other.images == shape.images) return nullptr;
+      if (best == nullptr || other.images < best->images) best = &other;
     }
-    if (best == programs_.end() || !best->rode.insert(images).second) return nullptr;
-    programs_.splice(programs_.begin(), programs_, best);
-    return programs_.front().program.get();
+    if (best == nullptr || !rode_.insert(shape).second) return nullptr;
+    return &program_for(BatchShape(*best));
   }
 
-  // Most recently used first; the least recently used one goes when there are too many.
-  DnnlProgram& program_for(int64_t images, int64_t height, int64_t width) {
-    const auto found = std::ranges::find_if(
-        programs_, [&](const Program& p) { return p.images == images && p.height == height && p.width == width; });
-    if (found != programs_.end()) {
-      programs_.splice(programs_.begin(), programs_, found);
-      return *programs_.front().program;
-    }
-    NetworkSpec spec = model_->spec();
-    if (spec.input.height != height || spec.input.width != width)
-      spec = with_input_size(std::move(spec), width, height);
-    auto program = std::make_unique<DnnlProgram>(model_, spec, images, plan_);
-    if (programs_.size() >= kKeptPrograms) programs_.pop_back();
-    tell_substitutes(*program);
-    programs_.push_front({images, height, width, std::move(program), {}});
-    try {
-      fit_arena();
-    } catch (...) {  // no memory: no program has a place any more
-      programs_.clear();
-      throw;
-    }
-    return *programs_.front().program;
+  DnnlProgram& program_for(const BatchShape& shape) {
+    return programs_.get(shape, model_->spec(), [&](const NetworkSpec& spec, int64_t images) {
+      auto program = std::make_unique<DnnlProgram>(model_, spec, images, plan_);
+      tell_substitutes(*program);
+      return program;
+    });
   }
 
   void tell_substitutes(const DnnlProgram& program) {
@@ -153,15 +131,6 @@ class DnnlEngine final : public Engine {
         "oneDNN {} has no code for {} of the {} convolutions as the plan wants them, so that they are done "
         "otherwise: {}{}",
         dnnl_description(), count, plan_.convolutions.size(), program.substitutes()[0], count > 1 ? ", ..." : "");
-  }
-
-  // Grown, never shrunk while in use: the largest of the kept programs decides.
-  void fit_arena() {
-    int64_t needed = 0;
-    for (const Program& p : programs_) needed = std::max(needed, p.program->arena_bytes());
-    const int64_t floats = (needed + 3) / 4;
-    if (floats > arena_.size() || floats < arena_.size() / 2) arena_ = Tensor({floats});
-    for (const Program& p : programs_) p.program->place(reinterpret_cast<std::byte*>(arena_.data()));
   }
 
   static std::vector<Tensor> copies(const std::vector<RawMap>& maps) {
@@ -182,8 +151,8 @@ class DnnlEngine final : public Engine {
   std::shared_ptr<DnnlModel> model_;
   Plan plan_;
   int threads_;
-  std::list<Program> programs_;
-  Tensor arena_;
+  ShapePrograms<DnnlProgram> programs_{kKeptPrograms};
+  std::set<BatchShape> rode_;  // that have taken a place in a larger one's program
   bool told_substitutes_ = false;
 };
 
@@ -195,13 +164,13 @@ std::vector<StepTime> DnnlEngine::profile(std::span<const Image> pictures) {
 
 std::vector<std::string> DnnlEngine::describe() const {
   std::vector<std::string> lines;
-  for (const Program& p : programs_) {
+  for (const auto& [shape, program] : programs_.entries()) {
     lines.push_back(fmt::format("batch {} of {}x{}: maps {:.1f} MB in one arena of {:.1f} MB, packed weights {:.0f} MB",
-                                p.images, p.width, p.height, p.program->arena_bytes() * 1e-6, arena_.size() * 4e-6,
-                                p.program->packed_bytes() * 1e-6));
-    lines.insert(lines.end(), p.program->substitutes().begin(), p.program->substitutes().end());
+                                shape.images, shape.width, shape.height, program->arena_bytes() * 1e-6,
+                                programs_.arena_bytes() * 1e-6, program->packed_bytes() * 1e-6));
+    lines.insert(lines.end(), program->substitutes().begin(), program->substitutes().end());
   }
-  if (programs_.size() > 1) {
+  if (programs_.entries().size() > 1) {
     lines.push_back(fmt::format("packed weights of all programs, shared where they can be: {:.0f} MB",
                                 model_->packed_bytes() * 1e-6));
   }

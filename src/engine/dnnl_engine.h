@@ -2,6 +2,10 @@
 //
 // Any batch and size. Programs (engine/dnnl_program.h) for the last few shapes are kept, in one arena; weights are packed
 // once for all engines that share() made. Threads: `threads` of OpenMP's, whatever the calling thread's own setting.
+//
+// Repeatable: the same plan, weights and threads give the same bits, whatever other shapes the engine has met. But
+// forward_pictures() of a batch that comes for the first time may use the program of a larger one, whose last bits may
+// differ from those of its own.
 #pragma once
 
 #include <memory>

@@ -53,16 +53,6 @@ std::shared_ptr<const PackedConv> DnnlModel::packed(int layer, const dnnl::memor
   return made;
 }
 
-std::vector<dnnl::memory::desc> DnnlModel::packed_forms(int layer) {
-  const std::scoped_lock lock(mutex_);
-  std::vector<dnnl::memory::desc> forms;
-  const auto [begin, end] = entries_.equal_range(layer);
-  for (auto entry = begin; entry != end; ++entry) {
-    if (!entry->second.packed.expired()) forms.push_back(entry->second.form);
-  }
-  return forms;
-}
-
 int64_t DnnlModel::packed_bytes() {
   const std::scoped_lock lock(mutex_);
   int64_t bytes = 0;

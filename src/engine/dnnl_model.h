@@ -38,8 +38,6 @@ class DnnlModel {
   // the bias is divided by source_scale * filter_scales, for oneDNN adds it before it scales.
   std::shared_ptr<const PackedConv> packed(int layer, const dnnl::memory::desc& kernel_form, float source_scale);
 
-  // Forms in which `layer` is packed for some program right now: another that can use one of them takes no memory.
-  std::vector<dnnl::memory::desc> packed_forms(int layer);
   int64_t packed_bytes();  // of all kernels that are packed right now
 
   // max|kernel| / 127 of every filter, batch norm folded in.

@@ -68,6 +68,7 @@ class TrainProgramBuilder {
   void add_sums(int layer, const Conv& conv, const ConvRecord& record, int gradient,
                 const std::shared_ptr<ChannelSlopes>& slopes);
   void add_kernel_gradient(int layer, const Conv& conv, const ConvRecord& record, int dz);
+  std::function<double(float*)> gradient_conversion(int layer, const Conv& conv, const dnnl::memory& kernel);
   void add_data_gradient(int layer, const ConvRecord& record, int dz);
 
   Argument argument(int map, const dnnl::memory::desc& form);

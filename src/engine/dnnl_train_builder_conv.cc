@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "engine/dnnl_conv.h"
 #include "engine/dnnl_train_builder.h"
+#include "engine/gradient_ops.h"
 #include "engine/map_passes.h"
 
 namespace yolov3 {
@@ -123,11 +124,12 @@ void TrainProgramBuilder::backward_conv(int layer, const Conv& conv) {
 
 // Returns the map of dz.
 int TrainProgramBuilder::add_normalize_gradient(int layer, const Conv& conv, const ConvRecord& record) {
-  const int gradient = gradient_of(record.out);
+  // The sums of a batch norm add a second gradient as they read.
+  const int gradient = conv.batch_normalize ? gradient_of(record.out) : finish_gradient(layer, record.out);
   const auto slopes = std::make_shared<ChannelSlopes>();
   const auto channels = static_cast<size_t>(conv.filters);
   *slopes = {std::vector<float>(channels, 0.0f), std::vector<float>(channels, 0.0f)};
-  add_sums(layer, conv, record, gradient, slopes);
+  if (conv.batch_normalize) add_sums(layer, conv, record, gradient, slopes);
   const bool shared = record.residual >= 0 && give_residual(layer, record.residual, gradient);
   const int dz = shared ? add_map(format_, map_at(record.z).shape) : gradient;
   add_step(p_.backward_, layer, conv.batch_normalize ? "batch norm gradient" : "activation gradient",
@@ -155,12 +157,14 @@ void TrainProgramBuilder::add_sums(int layer, const Conv& conv, const ConvRecord
     const BatchStatistics& statistics = *record.statistics;
     sum_gradients(this_->view(record.z), statistics.affine, conv.activation, this_->view(gradient),
                   more >= 0 ? &other : nullptr, dy, dy_centred);
-    if (!conv.batch_normalize) return;
     float* dgamma = model->gradient(layer, ParamKind::gamma);
     float* dbeta = model->gradient(layer, ParamKind::bias);
     for (size_t c = 0; c < channels; ++c) {
       if (dgamma != nullptr) dgamma[c] = static_cast<float>(dy_centred[c] * statistics.inverse_deviation[c]);
       if (dbeta != nullptr) dbeta[c] = static_cast<float>(dy[c]);
+    }
+    for (const float* written : {dgamma, dbeta}) {
+      if (written != nullptr) model->add_gradient_squares(square_sum_row(written, conv.filters));
     }
     if (model->options().sum_over_ranks) model->options().sum_over_ranks(sums);
     for (size_t c = 0; c < channels; ++c) {
@@ -170,7 +174,7 @@ void TrainProgramBuilder::add_sums(int layer, const Conv& conv, const ConvRecord
       slopes->offset[c] = static_cast<float>(scale * dy[c]);
     }
   };
-  add_step(p_.backward_, layer, conv.batch_normalize ? "batch norm gradient" : "activation gradient", maps, run);
+  add_step(p_.backward_, layer, "batch norm gradient", maps, run);
 }
 
 // The shortcut's other map gets the same gradient: true where it is now that map's own, so that it must stay.
@@ -204,24 +208,39 @@ void TrainProgramBuilder::add_kernel_gradient(int layer, const Conv& conv, const
   }
   add_primitive(p_.backward_, layer, "kernel gradient", dnnl::convolution_backward_weights(d), d, std::move(arguments),
                 {record.read, dz}, buffers);
-  const int64_t channels = input_shape(spec_, static_cast<size_t>(layer)).channels;
-  dnnl::memory plain(ohwi_kernel(conv, channels), model_.engine(), nullptr);
-  const dnnl::reorder reorder(kernel, plain);
   add_step(
       p_.backward_, layer, "kernel gradient conversion", {},
-      [model = &model_, layer, conv, kernel = dnnl::memory(kernel), plain, bias, reorder]() mutable {
-        if (float* into = model->gradient(layer, ParamKind::kernel)) {
-          plain.set_data_handle(into);
-          reorder.execute(model->stream(), kernel, plain);
-          model->stream().wait();
-        }
+      [model = &model_, layer, conv, bias, convert = gradient_conversion(layer, conv, kernel)] {
+        if (float* into = model->gradient(layer, ParamKind::kernel)) model->add_gradient_squares(convert(into));
         float* into_bias = conv.batch_normalize ? nullptr : model->gradient(layer, ParamKind::bias);
         if (into_bias != nullptr) {
           std::copy_n(static_cast<const float*>(bias.get_data_handle()), conv.filters, into_bias);
+          model->add_gradient_squares(square_sum_row(into_bias, conv.filters));
         }
         if (model->options().gradients_ready) model->options().gradients_ready(layer);
       },
       buffers);
+}
+
+// Brings a kernel's gradient from the form that its primitive gives to O,H,W,I, and returns the sum of its squares.
+std::function<double(float*)> TrainProgramBuilder::gradient_conversion(int layer, const Conv& conv,
+                                                                       const dnnl::memory& kernel) {
+  if (const std::optional<KernelForm> form = kernel_form(kernel.get_desc())) {
+    if (form->inside == KernelForm::Inside::outputs) {
+      return [kernel, form = *form](float* into) {
+        return unpack_kernel(static_cast<const float*>(kernel.get_data_handle()), form, into);
+      };
+    }
+  }
+  dnnl::memory plain(ohwi_kernel(conv, input_shape(spec_, static_cast<size_t>(layer)).channels), model_.engine(),
+                     nullptr);
+  return [model = &model_, kernel = dnnl::memory(kernel), plain,
+          reorder = dnnl::reorder(kernel, plain)](float* into) mutable {
+    plain.set_data_handle(into);
+    reorder.execute(model->stream(), kernel, plain);
+    model->stream().wait();
+    return square_sum_row(into, static_cast<int64_t>(plain.get_desc().get_size() / sizeof(float)));
+  };
 }
 
 void TrainProgramBuilder::add_data_gradient(int layer, const ConvRecord& record, int dz) {

@@ -1,5 +1,6 @@
 #include "engine/dnnl_train_conv.h"
 
+#include <algorithm>
 #include <functional>
 #include <string_view>
 
@@ -170,6 +171,37 @@ memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels) {
   memory::dims strides{per_filter, 1, per_row, per_group};
   if (conv.groups > 1) strides.insert(strides.begin(), conv.filters / conv.groups * per_filter);
   return {kernel_dims(conv, in_channels), memory::data_type::f32, strides};
+}
+
+std::optional<KernelForm> kernel_form(const dnnl::memory::desc& form) {
+  const dnnl_memory_desc_t& d = form.data;
+  if (d.format_kind != dnnl_blocked || d.ndims != 4 || d.extra.flags != 0 || d.offset0 != 0) return std::nullopt;
+  const bool whole = std::equal(d.dims, d.dims + 4, d.padded_dims) && d.dims[0] % 16 == 0 && d.dims[1] % 16 == 0;
+  if (!whole || d.dims[2] != d.dims[3]) return std::nullopt;
+  if (d.data_type != dnnl_f32 && d.data_type != dnnl_bf16) return std::nullopt;
+  // Inner blocks, from the outermost: rows (none: one), the run, and in bf16 two neighbours along the rows' axis.
+  const dnnl_blocking_desc_t& blocking = d.format_desc.blocking;
+  const int neighbours = d.data_type == dnnl_bf16 ? 2 : 1;
+  const int count = blocking.inner_nblks - (neighbours - 1), run_at = count - 1;
+  if (count != 1 && count != 2) return std::nullopt;
+  const dnnl_dim_t run_axis = blocking.inner_idxs[run_at], row_axis = 1 - run_axis;
+  if (run_axis > 1 || (count == 2 && blocking.inner_idxs[0] != row_axis)) return std::nullopt;
+  if (neighbours == 2 && (blocking.inner_idxs[count] != row_axis || blocking.inner_blks[count] != 2)) {
+    return std::nullopt;
+  }
+  KernelForm found{.type = neighbours == 2 ? NumberType::bf16 : NumberType::f32,
+                   .inside = run_axis == 0 ? KernelForm::Inside::outputs : KernelForm::Inside::inputs,
+                   .outputs = d.dims[0],
+                   .inputs = d.dims[1],
+                   .size = d.dims[2],
+                   .run = blocking.inner_blks[run_at],
+                   .rows = count == 2 ? blocking.inner_blks[0] : 1,
+                   .row_stride = blocking.strides[row_axis] / neighbours,
+                   .run_stride = blocking.strides[run_axis] / neighbours,
+                   .y_stride = blocking.strides[2] / neighbours,
+                   .x_stride = blocking.strides[3] / neighbours};
+  if (found.run % 4 != 0) return std::nullopt;
+  return found;
 }
 
 std::string implementation_name(const dnnl::primitive_desc_base& primitive) {

@@ -5,9 +5,11 @@
 
 #include <dnnl.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/kernel_packing.h"
 #include "engine/map_view.h"
 #include "engine/training_plan.h"
 #include "net/spec.h"
@@ -41,6 +43,9 @@ TrainConvSolution solve_train_conv(const dnnl::engine& engine, const TrainConvTa
 
 // A kernel whose numbers lie O,H,W,I, as LibTorch's channels_last has them.
 dnnl::memory::desc ohwi_kernel(const Conv& conv, int64_t in_channels);
+
+// The same form, where a pass of ours knows it; nothing for groups, for forms with padding and for others.
+std::optional<KernelForm> kernel_form(const dnnl::memory::desc& form);
 
 bool is_winograd(const dnnl::primitive_desc_base& primitive);
 std::string implementation_name(const dnnl::primitive_desc_base& primitive);  // oneDNN's own

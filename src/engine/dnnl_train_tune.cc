@@ -291,7 +291,7 @@ TrainingPlan choose_training_plan(const NetworkSpec& spec, int64_t images, const
       log_info("{}: {}", type, error.what());
     }
   }
-  if (!best) return rule_training_plan(spec, "f32");  // the first batch tells what is the matter
+  if (!best) return rule_training_plan(spec, "f32");  // whoever uses it is told what is the matter
   if (!tune) write_cached_plan(cache, key, write_training_plan(*best));
   return *best;
 }

@@ -24,6 +24,9 @@ void add_where_row(const int32_t* cells, int32_t cell, const float* in, float* s
 void activation_gradient_row(Activation activation, const float* before, const float* gradient, float* out,
                              int64_t count);
 
+// Sum of the squares, in double.
+double square_sum_row(const float* values, int64_t count);
+
 // Which numbers dropout keeps. Number i is dropped when the i-th output of splitmix64(seed), taken as a number of 53
 // bits in [0,1), is below the probability; so it depends on nothing else.
 struct DropoutRule {

@@ -53,6 +53,26 @@ TEST(GradientOps, FirstOfEqualNumbersAndLastNanAreLargest) {
   EXPECT_TRUE(std::isnan(largest[2]));
 }
 
+// Whole numbers: exact in any order. Squares beyond float32 are finite.
+TEST(GradientOps, SumOfSquares) {
+  for (const int64_t count : {0, 1, 2, 7, 8, 9, 37}) {
+    std::vector<float> row(static_cast<size_t>(count));
+    for (size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>(i + 1);
+    const auto n = static_cast<double>(count);
+    EXPECT_EQ(square_sum_row(row.data(), count), n * (n + 1) * (2 * n + 1) / 6) << count;
+  }
+  std::vector<float> row(20, 0.0f);
+  row[13] = -1e30f;
+  EXPECT_NEAR(square_sum_row(row.data(), 20), 1e60, 1e53);
+  for (const float bad : {kNan, kInfinity, -kInfinity}) {
+    for (size_t at = 0; at < row.size(); ++at) {
+      std::vector<float> spoilt(20, 1.0f);
+      spoilt[at] = bad;
+      EXPECT_FALSE(std::isfinite(square_sum_row(spoilt.data(), 20))) << at;
+    }
+  }
+}
+
 TEST(GradientOps, SumsWhereTheCellIs) {
   const std::vector<int32_t> cells = {4, 5, 4, 3, 4};
   const std::vector<float> in = {1, kNan, 3, kInfinity, 5};

@@ -22,6 +22,7 @@ void compute_map(const MapView& in, const MapView* addend, const RowMath& math, 
 void copy_channels(const MapView& in, int64_t in_first, int64_t count, const MapView& out, int64_t out_first);
 
 void upsample_map(const MapView& in, int stride, const MapView& out);
+// A NaN in a window comes out of it, as in torch.
 void max_pool_map(const MapView& in, const MaxPool& pool, const MapView& out);
 void average_map(const MapView& in, const MapView& out);
 void scale_map(const MapView& factors, const MapView& in, Activation activation, const MapView& out);

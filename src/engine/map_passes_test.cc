@@ -166,6 +166,28 @@ TEST(MapPasses, MaxPoolOfDarknetsGeometries) {
   });
 }
 
+// By hand: pairs of cells, the NaN first or second, with an infinity or a number; padding is no number.
+TEST(MapPasses, MaxPoolLetsNansThrough) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float row[] = {NAN, 1, 2, NAN, NAN, kInfinity, -kInfinity, NAN, 3, -4};
+  for (const NumberType type : {NumberType::f32, NumberType::bf16}) {
+    for (const Layout layout : {Layout::channels_last, Layout::blocked8, Layout::blocked16}) {
+      for (const int64_t channels : kChannels) {
+        Tensor in({1, channels, 1, 10});
+        for (int64_t i = 0; i < in.size(); ++i) in[i] = row[i % 10];
+        const StoredMap from({type, layout, 1}, in);
+        StoredMap pooled({type, layout, 1}, 1, {channels, 1, 5});
+        max_pool_map(from.view(), {2, 2, 1}, pooled.view());
+        const Tensor got = pooled.planes();
+        for (int64_t i = 0; i < got.size(); ++i) {
+          EXPECT_TRUE(i % 5 < 4 ? std::isnan(got[i]) : got[i] == 3) << to_string(type) << " " << i << ": " << got[i];
+        }
+        EXPECT_TRUE(pooled.filling_is_zero());
+      }
+    }
+  }
+}
+
 TEST(MapPasses, AverageAndScale) {
   for (const MapFormat& format : formats()) {
     Tensor a = whole_numbers({2, 21, 4, 4}, 10);

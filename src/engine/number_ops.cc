@@ -77,7 +77,7 @@ YOLOV3_INLINE void widen_body(const In* in, float scale, float* out, int64_t cou
 
 YOLOV3_INLINE void maximum_body(const float* in, float* io, int64_t count) {
 #pragma GCC ivdep
-  for (int64_t i = 0; i < count; ++i) io[i] = in[i] > io[i] ? in[i] : io[i];
+  for (int64_t i = 0; i < count; ++i) io[i] = (in[i] > io[i]) | (in[i] != in[i]) ? in[i] : io[i];
 }
 
 YOLOV3_INLINE void multiply_body(const float* factors, float* io, int64_t count) {

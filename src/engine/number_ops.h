@@ -29,7 +29,7 @@ struct RowMath {
 void compute_row(const Row& in, const Row& addend, const RowMath& math, void* out, NumberType type, float scale,
                  int64_t count);
 
-// io = max(io, in), in f32.
+// io = max(io, in), in f32; a NaN is larger than anything, as in torch's max pooling.
 void maximum_row(const Row& in, float* io, int64_t count);
 
 // out = activation(in * factors).

@@ -141,6 +141,26 @@ TEST(NumberOps, BytesBecomeFractions) {
   EXPECT_EQ(same, bytes);
 }
 
+// In every place of a vector and in the rest that fills none: whichever of the two is a NaN, the maximum is one, and
+// stays one.
+TEST(NumberOps, TheMaximumKeepsNans) {
+  constexpr int64_t kCount = 37;
+  for (const NumberType type : {NumberType::f32, NumberType::bf16}) {
+    for (int64_t place = 0; place < kCount; ++place) {
+      const auto at = static_cast<size_t>(place);
+      std::vector<float> numbers(kCount, 1.0f), io(kCount, 0.5f);
+      numbers[at] = NAN;
+      std::vector<std::byte> in(4 * kCount), ones(4 * kCount);
+      from_floats(numbers.data(), in.data(), type, 1, kCount);
+      numbers[at] = kInfinity;
+      from_floats(numbers.data(), ones.data(), type, 1, kCount);
+      maximum_row({in.data(), type}, io.data(), kCount);
+      maximum_row({ones.data(), type}, io.data(), kCount);
+      for (size_t i = 0; i < io.size(); ++i) EXPECT_TRUE(i == at ? std::isnan(io[i]) : io[i] == 1) << place << " " << i;
+    }
+  }
+}
+
 TEST(NumberOps, MaximumAndScale) {
   const float in[] = {1, -5, 3}, factors[] = {2, 2, -1};
   float io[] = {0, 0, 7}, out[3];

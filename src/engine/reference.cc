@@ -76,12 +76,13 @@ Tensor run(const Upsample& upsample, const std::vector<Map>& in, const LayerShap
   return large;
 }
 
-// Greatest value of the window whose first cell is (y,x), which may lie outside.
+// Greatest value of the window whose first cell is (y,x), which may lie outside. A NaN is greater than anything.
 float window_max(std::span<const float> plane, int64_t height, int64_t width, int64_t y, int64_t x, int64_t size) {
   float greatest = -std::numeric_limits<float>::infinity();
   for (int64_t row = std::max<int64_t>(y, 0); row < std::min(y + size, height); ++row) {
     for (int64_t column = std::max<int64_t>(x, 0); column < std::min(x + size, width); ++column) {
-      greatest = std::max(greatest, plane[static_cast<size_t>(row * width + column)]);
+      const float value = plane[static_cast<size_t>(row * width + column)];
+      if (value > greatest || std::isnan(value)) greatest = value;
     }
   }
   return greatest;
@@ -155,6 +156,48 @@ Tensor run_conv(const Conv& conv, const Tensor* slots, double epsilon, const Ten
   return result;
 }
 
+// Over N,H,W of each channel; the variance is the biased one, as training's is.
+std::vector<ChannelMap> batch_maps(const Tensor& z, const Tensor* slots, double epsilon) {
+  std::vector<ChannelMap> maps(static_cast<size_t>(z.dim(1)));
+  const double count = static_cast<double>(z.dim(0) * z.dim(2) * z.dim(3));
+#pragma omp parallel for
+  for (int64_t f = 0; f < z.dim(1); ++f) {
+    double sum = 0, squares = 0;
+    for (int64_t n = 0; n < z.dim(0); ++n) {
+      for (const float value : planes(z, n, f, 1)) sum += value;
+    }
+    const double mean = sum / count;
+    for (int64_t n = 0; n < z.dim(0); ++n) {
+      for (const float value : planes(z, n, f, 1)) squares += (value - mean) * (value - mean);
+    }
+    maps[static_cast<size_t>(f)] = {mean, std::sqrt(squares / count + epsilon), slots[1][f], slots[0][f]};
+  }
+  return maps;
+}
+
+Tensor run_training_conv(const Conv& conv, const Tensor* slots, double epsilon, const Tensor& in,
+                         const LayerShape& out) {
+  const Tensor none(Shape{conv.filters});
+  const Tensor alone[] = {none, slots[4]};
+  Conv linear = conv;
+  linear.batch_normalize = false;
+  linear.activation = Activation::linear;
+  Tensor z = run_conv(linear, alone, epsilon, in, out);
+  const std::vector<ChannelMap> maps = batch_maps(z, slots, epsilon);
+#pragma omp parallel for collapse(2)
+  for (int64_t n = 0; n < z.dim(0); ++n) {
+    for (int64_t f = 0; f < z.dim(1); ++f) {
+      const ChannelMap& map = maps[static_cast<size_t>(f)];
+      const std::span<float> plane = planes(z, n, f, 1);
+      for (float& value : plane) {
+        value = static_cast<float>((value - map.mean) / map.deviation * map.gamma + map.beta);
+      }
+      activate(conv.activation, plane);
+    }
+  }
+  return z;
+}
+
 // --- The network --------------------------------------------------------------------------------------------------
 
 // For each layer the last one that reads it (itself, when none does).
@@ -171,15 +214,19 @@ std::vector<size_t> last_uses(const NetworkSpec& spec) {
 
 class ReferenceEngine : public Engine {
  public:
-  ReferenceEngine(const NetworkSpec& spec, std::shared_ptr<const Weights> weights)
-      : spec_(spec), weights_(std::move(weights)), first_slot_(spec.layers.size(), 0), last_use_(last_uses(spec)) {
+  ReferenceEngine(const NetworkSpec& spec, std::shared_ptr<const Weights> weights, const ReferenceOptions& options)
+      : spec_(spec),
+        weights_(std::move(weights)),
+        options_(options),
+        first_slot_(spec.layers.size(), 0),
+        last_use_(last_uses(spec)) {
     const std::vector<ParamSlot> slots = param_slots(spec);
     for (size_t i = slots.size(); i-- > 0;) first_slot_[static_cast<size_t>(slots[i].layer)] = i;
   }
 
   std::string name() const override { return "reference"; }
 
-  std::unique_ptr<Engine> share() const override { return make_reference_engine(spec_, weights_); }
+  std::unique_ptr<Engine> share() const override { return make_reference_engine(spec_, weights_, options_); }
 
   std::vector<Tensor> forward(const Tensor& images) override { return forward_observed(images, nullptr); }
 
@@ -214,7 +261,8 @@ class ReferenceEngine : public Engine {
         [&]<class Op>(const Op& op) -> Map {
           if constexpr (std::is_same_v<Op, Conv>) {
             const Tensor* slots = &weights_->tensors[first_slot_[index]];
-            return std::make_shared<Tensor>(run_conv(op, slots, spec_.bn_epsilon, *in[0], layer.out));
+            const auto compute = by_batch(op, index) ? run_training_conv : run_conv;
+            return std::make_shared<Tensor>(compute(op, slots, spec_.bn_epsilon, *in[0], layer.out));
           } else if constexpr (std::is_same_v<Op, Yolo> || std::is_same_v<Op, Dropout>) {
             return in[0];
           } else {
@@ -222,6 +270,10 @@ class ReferenceEngine : public Engine {
           }
         },
         layer.op);
+  }
+
+  bool by_batch(const Conv& conv, size_t index) const {
+    return options_.batch_statistics && conv.batch_normalize && static_cast<int>(index) >= options_.frozen_layers;
   }
 
   // Frees what no later layer reads.
@@ -236,17 +288,19 @@ class ReferenceEngine : public Engine {
 
   NetworkSpec spec_;  // for the size of the last images
   std::shared_ptr<const Weights> weights_;
+  ReferenceOptions options_;
   std::vector<size_t> first_slot_;  // of each convolution's parameters
   std::vector<size_t> last_use_;
 };
 
 }  // namespace
 
-std::unique_ptr<Engine> make_reference_engine(const NetworkSpec& spec, std::shared_ptr<const Weights> weights) {
+std::unique_ptr<Engine> make_reference_engine(const NetworkSpec& spec, std::shared_ptr<const Weights> weights,
+                                              const ReferenceOptions& options) {
   check_spec(spec);
   check(weights != nullptr, "the reference engine was given no weights");
   check_weights(spec, *weights);
-  return std::make_unique<ReferenceEngine>(spec, std::move(weights));
+  return std::make_unique<ReferenceEngine>(spec, std::move(weights), options);
 }
 
 }  // namespace yolov3

@@ -11,8 +11,16 @@
 
 namespace yolov3 {
 
+struct ReferenceOptions {
+  // As a training step's forward pass: batch norm by the statistics of the images, those of the first layers excepted.
+  // Dropout stays identity.
+  bool batch_statistics = false;
+  int frozen_layers = 0;
+};
+
 // Networks without a [yolo] layer are refused when they are run: they have no raw maps.
 // Errors: a spec or weights that are not valid.
-std::unique_ptr<Engine> make_reference_engine(const NetworkSpec& spec, std::shared_ptr<const Weights> weights);
+std::unique_ptr<Engine> make_reference_engine(const NetworkSpec& spec, std::shared_ptr<const Weights> weights,
+                                              const ReferenceOptions& options = {});
 
 }  // namespace yolov3

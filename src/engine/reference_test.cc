@@ -174,6 +174,16 @@ TEST(Reference, MaxPoolByHand) {
   EXPECT_EQ(run_one(pass_to_head(bare.add(MaxPool{2, 1, 0}, {-1})), images), six_planes(2, 2, {-1, -2, -4, -5}));
 }
 
+TEST(Reference, MaxPoolLetsNansThrough) {
+  NetworkBuilder net({6, 1, 6});
+  const Tensor got = run_one(pass_to_head(net.maxpool(2, 2)), six_planes(1, 6, {NAN, 1, 2, NAN, 3, 4}));
+  ASSERT_EQ(got.shape(), (Shape{1, 6, 1, 3}));
+  for (int64_t c = 0; c < 6; ++c) {
+    EXPECT_TRUE(std::isnan(got[3 * c]) && std::isnan(got[3 * c + 1])) << c;
+    EXPECT_EQ(got[3 * c + 2], static_cast<float>(100 * c + 4));
+  }
+}
+
 TEST(Reference, UpsampleByHand) {
   NetworkBuilder net({6, 1, 2});
   EXPECT_EQ(run_one(pass_to_head(net.upsample(3)), six_planes(1, 2, {5, 7})),

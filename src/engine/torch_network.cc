@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "base/error.h"
+#include "engine/lowering.h"
 #include "engine/training_plan.h"
 
 namespace yolov3 {
@@ -108,6 +109,7 @@ TorchNetwork::TorchNetwork(const NetworkSpec& spec, const Weights& weights, torc
     : spec_(spec),
       slots_(param_slots(spec)),
       first_slot_(spec.layers.size(), -1),
+      needed_(lower(spec).needed),
       last_use_(spec.layers.size(), 0),
       device_(device),
       compute_type_(bf16 ? torch::kBFloat16 : torch::kFloat32),
@@ -116,7 +118,7 @@ TorchNetwork::TorchNetwork(const NetworkSpec& spec, const Weights& weights, torc
   for (size_t i = slots_.size(); i-- > 0;) first_slot_[static_cast<size_t>(slots_[i].layer)] = static_cast<int>(i);
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     for (const int input : spec.layers[i].inputs) {
-      if (input != kNetworkInput) last_use_[static_cast<size_t>(input)] = i;
+      if (input != kNetworkInput && needed_[i]) last_use_[static_cast<size_t>(input)] = i;
     }
   }
   for (const Head& head : heads(spec)) head_layers_.push_back(head.layer);
@@ -231,6 +233,7 @@ std::vector<torch::Tensor> TorchNetwork::forward(const torch::Tensor& images, bo
   const torch::Tensor input = images.to(device_, compute_type_).contiguous(torch::MemoryFormat::ChannelsLast);
   std::vector<torch::Tensor> outputs(spec_.layers.size());
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
+    if (!needed_[i]) continue;
     outputs[i] = run_layer(i, outputs, input, training && static_cast<int>(i) >= frozen_layers_);
     if (observe) observe(static_cast<int>(i), outputs[i]);
     // A map that nobody reads any more goes at once; autograd keeps what the backward pass needs.

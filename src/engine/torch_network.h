@@ -33,8 +33,9 @@ class TorchNetwork {
 
   // images: N,3,H,W in [0,1] on the device, any memory format. One float32 raw map a head, small objects first.
   // training: batch norm uses the batch's statistics and updates the running ones; parameters record gradients when
-  // grad mode is on.
-  // observe: sees every layer's map.
+  // grad mode is on. Layers that no head needs are not run (engine/lowering.h): nothing of them is trained, running
+  // statistics included.
+  // observe: sees the map of every layer that a head needs.
   using Observe = std::function<void(int layer, const torch::Tensor& map)>;
   std::vector<torch::Tensor> forward(const torch::Tensor& images, bool training, const Observe& observe = nullptr);
 
@@ -65,7 +66,8 @@ class TorchNetwork {
   std::vector<ParamSlot> slots_;
   std::vector<torch::Tensor> params_;
   std::vector<int> first_slot_;   // of each layer, -1 without parameters
-  std::vector<size_t> last_use_;  // index of the last layer that reads each layer's output
+  std::vector<bool> needed_;      // layers that some head needs
+  std::vector<size_t> last_use_;  // index of the last of them that reads each layer's output
   std::vector<int> head_layers_;  // Yolo layers, small objects first
   torch::Device device_;
   torch::ScalarType compute_type_;

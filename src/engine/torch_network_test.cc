@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/test_networks.h"
+#include "net/builder.h"
 #include "net/models.h"
 
 namespace yolov3 {
@@ -72,6 +73,29 @@ TEST(TorchNetwork, FrozenLayersRunAsInUseAndGetNoGradients) {
   }
 }
 
+// Layer 1 leads nowhere: it is not run, and none of its numbers move.
+TEST(TorchNetwork, WhatNoHeadNeedsIsNotRun) {
+  NetworkBuilder net({3, 32, 32});
+  net.conv(16, 3, 2).conv(8, 3).route({0}).conv(21, 1, 1, Activation::linear, false);
+  const NetworkSpec spec = net.yolo({{4, 4}, {8, 8}, {9, 9}}, {0, 1, 2}, 2).build();
+  const Weights weights = *lively_weights(spec);
+  TorchNetwork network(spec, weights, torch::kCPU, false);
+  std::vector<int> run;
+  torch::Tensor sum = torch::zeros({});
+  for (const torch::Tensor& map : network.forward(torch::rand({2, 3, 32, 32}), true,
+                                                  [&](int layer, const torch::Tensor&) { run.push_back(layer); })) {
+    sum = sum + map.square().sum();
+  }
+  sum.backward();
+  EXPECT_EQ(run, (std::vector<int>{0, 2, 3, 4}));
+  const Weights after = network.weights();
+  for (size_t i = 0; i < network.slots().size(); ++i) {
+    const ParamSlot& slot = network.slots()[i];
+    EXPECT_EQ(after.tensors[i] == weights.tensors[i], slot.trainable || slot.layer == 1) << slot.name;
+    EXPECT_EQ(network.params()[i].grad().defined(), slot.trainable && slot.layer != 1) << slot.name;
+  }
+}
+
 TEST(TorchNetwork, DevicesThatAreNotThereAreRefusedInOneLine) {
   EXPECT_THROW(parse_device("gpu"), Error);
   EXPECT_THROW(parse_device("cuda:x"), Error);
@@ -82,6 +106,53 @@ TEST(TorchNetwork, DevicesThatAreNotThereAreRefusedInOneLine) {
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("no usable CUDA"), std::string::npos);
     EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+  }
+}
+
+// The reference engine by the batch's statistics, against LibTorch in float64. A map's float32 rounding (6e-8) grows by what
+// batch norm divides by and by the layers' number; a thousandfold is allowed.
+TEST(TorchNetwork, InTrainingIsTheReferenceByBatchStatistics) {
+  for (const NamedCfg& kind : kinds_of_networks()) {
+    if (kind.text.find("[dropout]") != std::string::npos) continue;
+    for (const int frozen : {0, 2}) {
+      SCOPED_TRACE(kind.name + " frozen " + std::to_string(frozen));
+      const NetworkSpec spec = spec_of(kind.text, 32, 48);
+      const auto weights = lively_weights(spec);
+      const Tensor images = random_images(3, 48, 32);
+      TorchNetwork network(spec, *weights, torch::kCPU, false, 0.1, frozen);
+      network.compute_in_double();
+      const torch::NoGradGuard no_grad;
+      const std::vector<torch::Tensor> want = network.forward(torch_from_tensor(images), true);
+      const std::vector<Tensor> got =
+          make_reference_engine(spec, weights, {.batch_statistics = true, .frozen_layers = frozen})->forward(images);
+      ASSERT_EQ(got.size(), want.size());
+      for (size_t h = 0; h < want.size(); ++h) {
+        const double distance = (torch_from_tensor(got[h]) - want[h]).norm().item<double>();
+        EXPECT_LE(distance, 1000 * 6e-8 * want[h].norm().item<double>()) << "head " << h;
+      }
+    }
+  }
+}
+
+// By hand: the numbers 1, 2, 3, 6 have mean 3 and variance 3.5; with epsilon 0.5 the deviation is 2.
+TEST(TorchNetwork, ReferenceByBatchStatisticsByHand) {
+  NetworkBuilder net({1, 1, 2}, 0.5f);
+  net.conv(6, 1, 1, Activation::linear).yolo({{1, 1}}, {0}, 1);
+  const NetworkSpec spec = net.build();
+  auto weights = std::make_shared<Weights>(zero_weights(spec));
+  for (const size_t slot : {1, 4}) std::ranges::fill(weights->tensors[slot].values(), 1.0f);  // gamma, kernel
+  weights->tensors[0][1] = 10;                                                                // beta of filter 1
+  weights->tensors[1][2] = -4;                                                                // gamma of filter 2
+  weights->tensors[2][3] = 99;  // a running mean: not used
+  Tensor images({2, 1, 1, 2});
+  const float numbers[] = {1, 2, 3, 6}, normal[] = {-1, -0.5f, 0, 1.5f};
+  std::copy_n(numbers, 4, images.data());
+  const Tensor got = make_reference_engine(spec, weights, {.batch_statistics = true})->forward(images).at(0);
+  for (int64_t i = 0; i < 4; ++i) {
+    EXPECT_FLOAT_EQ(got.at(i / 2, 0, 0, i % 2), normal[i]);
+    EXPECT_FLOAT_EQ(got.at(i / 2, 1, 0, i % 2), 10 + normal[i]);
+    EXPECT_FLOAT_EQ(got.at(i / 2, 2, 0, i % 2), -4 * normal[i]);
+    EXPECT_FLOAT_EQ(got.at(i / 2, 3, 0, i % 2), normal[i]);
   }
 }
 

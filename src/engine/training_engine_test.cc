@@ -48,7 +48,7 @@ struct Rig {
       }
     }
     for (const Tensor& gradient : map_gradients) pointers.push_back(gradient.data());
-    engine->backward(pointers, into);
+    gradient_squares = engine->backward(pointers, into);
     return numbers;
   }
 
@@ -56,6 +56,7 @@ struct Rig {
   Weights weights, gradients;
   std::vector<float*> into;
   std::unique_ptr<TrainingEngine> engine;
+  double gradient_squares = 0;  // of the last run()
 };
 
 std::vector<std::string> precisions() {
@@ -79,22 +80,47 @@ TEST(TrainingEngine, TheSamePlanGivesTheSameBits) {
   }
 }
 
-// Layers that no head needs get no gradient, and their memory is left alone.
-TEST(TrainingEngine, WhatNoHeadNeedsHasNoGradient) {
+// Layers that no head needs get no gradient, their memory is left alone and their running statistics stand still.
+TEST(TrainingEngine, WhatNoHeadNeedsStaysAsItIs) {
   const NetworkSpec spec = spec_of(
-      "[convolutional]\nfilters=16\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
-      "[convolutional]\nfilters=8\nsize=3\nstride=1\npad=1\nactivation=leaky\n[route]\nlayers=-2\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
+      "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=3\nstride=1\npad=1\nactivation=leaky\n[route]\nlayers=-2\n"
       "[convolutional]\nfilters=7\nsize=1\nstride=1\nactivation=linear\n[yolo]\nmask=0\nanchors=4,4\nclasses=2\nnum="
       "1\n",
       32, 32);
   Rig rig(spec);
   for (Tensor& gradient : rig.gradients.tensors) std::ranges::fill(gradient.values(), 7.0f);
+  const Weights before = rig.weights;
   rig.run(random_images(1, 32, 32));
   const std::vector<ParamSlot> slots = param_slots(spec);
   for (size_t i = 0; i < slots.size(); ++i) {
-    EXPECT_EQ(rig.engine->has_gradient(i), slots[i].layer != 1) << slots[i].name;
+    const bool trained = slots[i].trainable && slots[i].layer != 1;
+    EXPECT_EQ(rig.engine->has_gradient(i), trained) << slots[i].name;
     const bool untouched = std::ranges::all_of(rig.gradients.tensors[i].values(), [](float v) { return v == 7.0f; });
-    EXPECT_EQ(untouched, slots[i].layer == 1) << slots[i].name;
+    EXPECT_EQ(untouched, !trained) << slots[i].name;
+    const bool stays = slots[i].trainable || slots[i].layer == 1;
+    EXPECT_EQ(rig.weights.tensors[i] == before.tensors[i], stays) << slots[i].name;
+  }
+}
+
+// The same numbers added up in another order, in double.
+TEST(TrainingEngine, ReturnsTheSquaresOfAllGradients) {
+  for (const std::string& precision : precisions()) {
+    Rig rig(small_network(), {}, precision);
+    rig.into[1] = nullptr;  // one that nobody wants
+    for (int round = 0; round < 2; ++round) {
+      rig.run(random_images(2, 64, 64));
+      double want = 0;
+      for (size_t i = 0; i < rig.into.size(); ++i) {
+        if (rig.into[i] == nullptr) continue;
+        for (const float g : rig.gradients.tensors[i].values()) want += static_cast<double>(g) * g;
+      }
+      EXPECT_NEAR(rig.gradient_squares, want, 1e-12 * want) << precision;
+    }
+    Tensor bad = random_images(2, 64, 64);
+    bad[100] = NAN;
+    rig.run(bad);
+    EXPECT_FALSE(std::isfinite(rig.gradient_squares)) << precision;
   }
 }
 
@@ -192,6 +218,19 @@ TEST(TrainingEngine, KeepsFewShapesInOneArena) {
 }
 
 // A frozen dropout passes its map on, one that is trained does not.
+TEST(TrainingEngine, TellsItsMemoryBeforehand) {
+  for (const std::string& precision : precisions()) {
+    for (const auto& [n, side] : {std::pair<int64_t, int64_t>{1, 64}, {5, 96}}) {
+      Rig rig(small_network(), {}, precision);
+      TrainingOptions options;
+      options.plan = rule_training_plan(rig.spec, precision);
+      const int64_t told = training_memory_bytes(rig.spec, options, n, side, side);
+      rig.run(random_images(n, side, side));
+      EXPECT_NEAR(static_cast<double>(rig.engine->memory_bytes()), static_cast<double>(told), 4) << precision << n;
+    }
+  }
+}
+
 TEST(TrainingEngine, FrozenDropoutDoesNothing) {
   const NetworkSpec spec = spec_of(
       "[convolutional]\nbatch_normalize=1\nfilters=16\nsize=3\nstride=2\npad=1\nactivation=leaky\n[dropout]"
@@ -231,6 +270,24 @@ TEST(TrainingEngine, SeesNewParametersWhenTold) {
   EXPECT_NE(after, before);
 }
 
+// Nobody changes them, so they are packed once, whatever becomes of the others.
+TEST(TrainingEngine, FrozenKernelsAreReadOnce) {
+  TrainingOptions options;
+  options.frozen_layers = 9;
+  Rig changed(small_network(), options), untouched(small_network(), options);
+  const Tensor images = random_images(1, 64, 64);
+  std::vector<std::vector<float>> numbers;
+  for (Rig* rig : {&changed, &untouched}) {
+    rig->engine->forward(images.data(), 1, 64, 64, 0);
+    if (rig == &changed) changed.weights.tensors[4][0] += 1;  // the first layer's kernel
+    rig->engine->parameters_changed();
+    const RawMap map = rig->engine->forward(images.data(), 1, 64, 64, 0)[0];
+    numbers.emplace_back(map.data, map.data + map.channels * map.cells());
+  }
+  EXPECT_EQ(param_slots(changed.spec)[4].name, "layer0.kernel");
+  EXPECT_EQ(numbers[0], numbers[1]);
+}
+
 TEST(TrainingEngine, TimesEveryPass) {
   Rig rig(small_network());
   const Tensor images = random_images(1, 64, 64);
@@ -243,6 +300,16 @@ TEST(TrainingEngine, TimesEveryPass) {
   EXPECT_EQ(count("data gradient"), convolutions - 1);
   EXPECT_EQ(count("kernel gradient"), convolutions);
   for (const StepTime& time : times) EXPECT_EQ(time.detail.find("ref"), std::string::npos) << time.detail;
+}
+
+TEST(TrainingEngine, ItsMemoryIsKnownBeforehand) {
+  for (const std::string& precision : precisions()) {
+    Rig rig(small_network(), {}, precision);
+    rig.run(random_images(3, 96, 64));
+    const TrainingMemory memory =
+        training_memory(with_input_size(rig.spec, 64, 96), 3, {.plan = rule_training_plan(rig.spec, precision)});
+    EXPECT_EQ(rig.engine->memory_bytes(), (memory.maps + 3) / 4 * 4 + memory.kernels) << precision;
+  }
 }
 
 TEST(TrainingEngine, RefusesWhatDoesNotFit) {

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "data/cut_out.h"
 #include "eval/report.h"
-#include "image/draw.h"
 #include "image/jpeg.h"
 
 namespace yolov3 {
@@ -17,7 +16,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kVersion = 1, kPicturePx = 320, kQuality = 80;
+constexpr int kVersion = 1, kPicturePx = 320, kQuality = 82;
 constexpr std::array kMissKinds = {"unseen", "loose", "wrong class"};
 constexpr std::array kAlarmKinds = {"background", "loose", "duplicate", "wrong class"};
 
@@ -101,40 +100,23 @@ Box box_of(const ExactBox& b) {
           static_cast<float>(b.y + b.height)};
 }
 
-// An object as it was marked, and an answer as it was given; either may be missing.
 struct Scene {
   int64_t picture = 0;
-  std::optional<TruthBox> object;
-  std::optional<ScoredBox> answer;
+  ExactBox box;
+  std::optional<ExactBox> other;
 };
 
-ExactBox around(const Scene& scene) {
-  if (!scene.object) return scene.answer->box;
-  if (!scene.answer) return scene.object->box;
-  const ExactBox &a = scene.object->box, &b = scene.answer->box;
-  const double x = std::min(a.x, b.x), y = std::min(a.y, b.y);
-  return {x, y, std::max(a.x + a.width, b.x + b.width) - x, std::max(a.y + a.height, b.y + b.height) - y};
+// The box that the case is about in red, the other one dashed: docs/report.md.
+Image draw(const Scene& scene, const Image& whole) {
+  const auto other = scene.other ? std::optional(box_of(*scene.other)) : std::nullopt;
+  return cut_out(whole, box_of(scene.box), other, kPicturePx);
 }
 
-Image draw(const Scene& scene, const Image& whole, const std::vector<std::string>& names) {
-  CutOut cut = cut_out(whole, box_of(around(scene)), kPicturePx);
-  if (scene.object) {
-    const Annotation object{cut.cut_from_image(box_of(scene.object->box)), scene.object->class_id, false, false, 0};
-    draw_annotations(cut.image, {object}, names);
-  }
-  if (scene.answer) {
-    const Detection answer{cut.cut_from_image(box_of(scene.answer->box)), scene.answer->class_id,
-                           static_cast<float>(scene.answer->score)};
-    draw_detections(cut.image, {answer}, names);
-  }
-  return std::move(cut.image);
-}
-
-void add_picture(Json& json, const Scene& scene, const JudgedPictures& pictures, const std::vector<std::string>& names) {
+void add_picture(Json& json, const Scene& scene, const JudgedPictures& pictures) {
   json["image"] = pictures.name(scene.picture);
   if (!pictures.load) return;
   try {
-    const std::string jpeg = encode_jpeg(draw(scene, pictures.load(scene.picture), names), kQuality);
+    const std::string jpeg = encode_jpeg(draw(scene, pictures.load(scene.picture)), kQuality);
     json["picture"] = "data:image/jpeg;base64," + base64(jpeg);
   } catch (const Error&) {
     json["picture"] = nullptr;
@@ -150,7 +132,7 @@ Json misses_json(const ReportData& data, const JudgedPictures& pictures) {
                  {"score", rounded(miss.score)},
                  {"overlap", rounded(miss.overlap)}};
     if (miss.answer) json["answer"] = {{"class", miss.answer->class_id}, {"score", rounded(miss.answer->score)}};
-    add_picture(json, {miss.picture, TruthBox{miss.box, miss.class_id}, miss.answer}, pictures, data.names);
+    add_picture(json, {miss.picture, miss.box, miss.answer ? std::optional(miss.answer->box) : std::nullopt}, pictures);
     list.push_back(std::move(json));
   }
   return list;
@@ -165,8 +147,8 @@ Json alarms_json(const ReportData& data, const JudgedPictures& pictures) {
                  {"score", rounded(alarm.score)},
                  {"overlap", rounded(alarm.overlap)}};
     if (alarm.object) json["object"] = {{"class", alarm.object->class_id}};
-    add_picture(json, {alarm.picture, alarm.object, ScoredBox{alarm.box, alarm.class_id, alarm.score}}, pictures,
-                data.names);
+    add_picture(json, {alarm.picture, alarm.box, alarm.object ? std::optional(alarm.object->box) : std::nullopt},
+                pictures);
     list.push_back(std::move(json));
   }
   return list;

@@ -148,9 +148,7 @@ void fail_numbers(const fs::path& path, int64_t numbers, const NetworkSpec& spec
   const std::vector<ParamSlot> slots = param_slots(spec);
   const int64_t expected = count_numbers(slots);
   std::string message = fmt::format("{}: {} numbers, but the network has {}", path.string(), numbers, expected);
-  const bool detects =
-      std::ranges::any_of(spec.layers, [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
-  if (detects) message += fmt::format(" with its {} classes", class_count(spec));
+  if (is_detector(spec)) message += fmt::format(" with its {} classes", class_count(spec));
   const size_t part = whole_slots(slots, numbers);
   const std::vector<Fit> fits = family_fits(numbers, kMaxClasses);
   if (const auto classes = fitting_classes(spec, numbers)) {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/files.h"
+#include "base/shared_folder.h"
 #include "format/test_files.h"
 #include "net/cfg.h"
 #include "net/models.h"
@@ -18,6 +19,7 @@ namespace {
 
 using testing::counted_weights;
 using testing::error_of;
+using testing::expect_has;
 using testing::small_network;
 using testing::TemporaryFolder;
 
@@ -39,10 +41,6 @@ std::string error_for(const fs::path& path, const std::string& bytes, const Netw
                       DarknetPart part = DarknetPart::whole) {
   write_file(path, bytes);
   return error_of([&] { load_darknet_weights(path, spec, part); });
-}
-
-void expect_has(const std::string& message, std::initializer_list<const char*> parts) {
-  for (const char* part : parts) EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
 }
 
 TEST(DarknetWeights, ReadsBothVersionsOfTheHeader) {
@@ -198,8 +196,7 @@ TEST(DarknetWeights, AFullDiskLeavesTheFileThatWasThere) {
 
 // Models that other people trained: every number is accounted for, and written back to the same bytes.
 TEST(DarknetWeights, RealModels) {
-  const char* shared = std::getenv("YOLOV3_SHARED");
-  const fs::path folder = fs::path(shared != nullptr ? shared : YOLOV3_SOURCE_DIR "/../shared") / "weights";
+  const std::filesystem::path folder = test::shared_folder() / "weights";
   if (!fs::exists(folder)) GTEST_SKIP() << "no real models at " << folder;
   const TemporaryFolder copies;
   int models = 0, backbones = 0;

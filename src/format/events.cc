@@ -61,28 +61,16 @@ double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-std::string host_name() {
-  char name[256] = {};
-  if (::gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "localhost";
-  return name;
-}
-
-// Field numbers of Event: wall_time 1, step 2, file_version 3.
-std::string encode_version_event(double wall_time) {
-  std::string event;
-  append_double(event, 1, wall_time);
-  append_bytes(event, 3, "brain.Event:2");
-  return event;
-}
-
-}  // namespace
-
-namespace {
-
 void append_number(std::string& out, uint32_t field, int64_t value) {
   if (value == 0) return;  // protobuf 3 leaves zeros out
   append_tag(out, field, Wire::varint);
   append_varint(out, static_cast<uint64_t>(value));
+}
+
+std::string host_name() {
+  char name[256] = {};
+  if (::gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "localhost";
+  return name;
 }
 
 // Event: wall_time 1, step 2, summary 5.
@@ -123,6 +111,14 @@ std::string encode_shape(std::initializer_list<int64_t> sizes) {
     append_bytes(shape, 2, dim);
   }
   return shape;
+}
+
+// Field numbers of Event: wall_time 1, step 2, file_version 3.
+std::string encode_version_event(double wall_time) {
+  std::string event;
+  append_double(event, 1, wall_time);
+  append_bytes(event, 3, "brain.Event:2");
+  return event;
 }
 
 }  // namespace
@@ -171,6 +167,17 @@ std::string encode_scalar_event(double wall_time, int64_t step,
     append_bytes(summary, 1, entry);
   }
   return encode_event(wall_time, step, summary);
+}
+
+// Event: session_log 7. SessionLog: status 1, START = 1.
+std::string encode_session_start_event(double wall_time, int64_t step) {
+  std::string log, event;
+  append_tag(log, 1, Wire::varint);
+  append_varint(log, 1);
+  append_double(event, 1, wall_time);
+  append_number(event, 2, step);
+  append_bytes(event, 7, log);
+  return event;
 }
 
 std::string frame_record(const std::string& payload) {
@@ -225,6 +232,7 @@ void EventWriter::picture(int64_t step, const std::string& tag, const EventPictu
 void EventWriter::pr_curve(int64_t step, const std::string& tag, const PrCurve& curve) {
   record(encode_pr_curve_event(seconds_since_1970(), step, tag, curve));
 }
+void EventWriter::session_start(int64_t step) { record(encode_session_start_event(seconds_since_1970(), step)); }
 
 void EventWriter::flush() {
   size_t done = 0;

@@ -37,6 +37,9 @@ class EventWriter {
   void scalars(int64_t step, const std::vector<std::pair<std::string, float>>& values);
   void picture(int64_t step, const std::string& tag, const EventPicture& picture);
   void pr_curve(int64_t step, const std::string& tag, const PrCurve& curve);
+  // A run that goes on at `step`: what earlier files of the folder say of this and later steps is void, and TensorBoard
+  // leaves it out.
+  void session_start(int64_t step);
   void flush();  // to the system, not to the disk: a crash of the program loses nothing that was flushed
   const std::filesystem::path& path() const { return path_; }
 
@@ -54,6 +57,7 @@ std::string encode_scalar_event(double wall_time, int64_t step,
                                 const std::vector<std::pair<std::string, float>>& values);
 std::string encode_picture_event(double wall_time, int64_t step, const std::string& tag, const EventPicture& picture);
 std::string encode_pr_curve_event(double wall_time, int64_t step, const std::string& tag, const PrCurve& curve);
+std::string encode_session_start_event(double wall_time, int64_t step);
 std::string frame_record(const std::string& payload);
 
 }  // namespace yolov3

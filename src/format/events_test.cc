@@ -79,6 +79,15 @@ TEST(Events, StepZeroIsLeftOutAndZeroValueIsNot) {
                                          12));
 }
 
+TEST(Events, SessionStartByHand) {
+  const std::string expected(
+      "\x09\x00\x00\x00\x00\x00\x00\xf8\x3f"  // 1: double 1.5
+      "\x10\xac\x02"                          // 2: varint 300
+      "\x3a\x02\x08\x01",                     // 7: session_log, its 1 (status): START
+      9 + 3 + 4);
+  EXPECT_EQ(encode_session_start_event(1.5, 300), expected);
+}
+
 TEST(Events, LongTagsNeedLongLengths) {
   const std::string event = encode_scalar_event(0, 1, {{std::string(200, 't'), 1.0f}});
   // value: 3 + 200 + 5 = 208 = 0xd0 0x01; summary: 3 + 208 = 211 = 0xd3 0x01

@@ -1,12 +1,17 @@
 #include "format/fenced_read.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
+#include <new>
 
 #include "base/error.h"
 #include "format/hdf5_file.h"
@@ -15,7 +20,8 @@
 namespace yolov3 {
 namespace {
 
-enum Exit : int { read_whole = 0, refused = 1, cannot_hand_over = 2 };
+// Of the child. None is what a library's own exit() or abort would give.
+enum Exit : int { read_whole = 101, refused, cannot_hand_over, no_memory, unknown };
 
 // The file in memory through which the child speaks.
 class MemoryFile {
@@ -54,20 +60,75 @@ class MemoryFile {
   int descriptor_;
 };
 
+template <class Resource>
+void limit(Resource resource, rlim_t most) {
+  rlimit now{};
+  if (::getrlimit(resource, &now) != 0) return;
+  const rlimit lower{std::min(most, now.rlim_cur), now.rlim_max};
+  ::setrlimit(resource, &lower);
+}
+
+// Memory that this process has for data; 0 where the system does not say.
+uint64_t data_bytes() {
+  unsigned long pages[6] = {};
+  FILE* file = std::fopen("/proc/self/statm", "r");
+  if (file == nullptr) return 0;
+  const int read =
+      std::fscanf(file, "%lu %lu %lu %lu %lu %lu", pages, pages + 1, pages + 2, pages + 3, pages + 4, pages + 5);
+  std::fclose(file);
+  return read == 6 ? pages[5] * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+void set_limits(const std::filesystem::path& path, const FenceLimits& limits) {
+  limit(RLIMIT_CORE, 0);  // a crash is expected here: it leaves no core file
+  limit(RLIMIT_CPU, static_cast<rlim_t>(limits.cpu_seconds));
+  std::error_code ignored;
+  const uint64_t size = std::filesystem::file_size(path, ignored);
+  const uint64_t data = data_bytes();
+  if (data > 0) limit(RLIMIT_DATA, data + limits.more_memory + 2 * (ignored ? 0 : size));
+}
+
 [[noreturn]] void run_child(const MemoryFile& memory, const std::function<void(const PutBytes&)>& work) {
+  const auto refuse = [&memory](std::string_view why) {
+    memory.clear();
+    memory.write(why.data(), why.size());
+    ::_exit(refused);
+  };
   try {
     work([&memory](const void* bytes, size_t size) { memory.write(bytes, size); });
+  } catch (const std::bad_alloc&) {
+    ::_exit(no_memory);
   } catch (const std::exception& error) {
-    memory.clear();
-    memory.write(error.what(), std::strlen(error.what()));
-    ::_exit(refused);
+    refuse(error.what());
+  } catch (...) {  // nothing may get out of here, or the child would go on as a second program
+    ::_exit(unknown);
   }
   ::_exit(read_whole);
 }
 
+// Of a child that did not get to its own end.
+std::string death_of(int status, const FenceLimits& limits) {
+  if (WIFEXITED(status)) {
+    switch (WEXITSTATUS(status)) {
+      case cannot_hand_over: return "not enough memory to hand over what was read";
+      case no_memory: return "reading it takes more memory than a file of its size can need";
+      default: return fmt::format("HDF5 ended the process that read this file (code {})", WEXITSTATUS(status));
+    }
+  }
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  if (signal == SIGXCPU) {
+    return fmt::format("HDF5 did not come to an end with this file in {} s: it is damaged or made to do harm",
+                       limits.cpu_seconds);
+  }
+  if (signal == SIGKILL) return "the process that read this file was killed from outside, perhaps for lack of memory";
+  return fmt::format("HDF5 crashed while it read this file ({}): it is damaged or made to do harm",
+                     signal != 0 ? ::strsignal(signal) : "stopped");
+}
+
 }  // namespace
 
-std::string read_fenced(const std::filesystem::path& path, const std::function<void(const PutBytes& put)>& work) {
+std::string read_fenced(const std::filesystem::path& path, const std::function<void(const PutBytes& put)>& work,
+                        const FenceLimits& limits) {
   const MemoryFile memory;
   pid_t child = -1;
   {
@@ -75,15 +136,16 @@ std::string read_fenced(const std::filesystem::path& path, const std::function<v
     child = ::fork();
   }
   check(child >= 0, "{}: cannot start a process to read it in: {}", path.string(), std::strerror(errno));
-  if (child == 0) run_child(memory, work);
+  if (child == 0) {
+    set_limits(path, limits);
+    run_child(memory, work);
+  }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0) {
     check(errno == EINTR, "{}: lost the process that read it: {}", path.string(), std::strerror(errno));
   }
-  check(WIFEXITED(status), "{}: HDF5 crashed while it read this file ({}): it is damaged or made to do harm",
-        path.string(), WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "stopped");
-  check(WEXITSTATUS(status) == read_whole || WEXITSTATUS(status) == refused,
-        "{}: not enough memory to hand over what was read", path.string());
+  const bool ended = WIFEXITED(status) && (WEXITSTATUS(status) == read_whole || WEXITSTATUS(status) == refused);
+  check(ended, "{}: {}", path.string(), ended ? "" : death_of(status, limits));
   std::string bytes = memory.contents(path);
   if (WEXITSTATUS(status) == refused) throw Error(bytes);
   return bytes;

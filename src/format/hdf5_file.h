@@ -90,6 +90,9 @@ class File {
   bool has_attribute(const std::string& object, const std::string& name);
   std::string read_text_attribute(const std::string& object, const std::string& name);
   std::vector<std::string> read_texts_attribute(const std::string& object, const std::string& name);
+  // As other programs write lists of texts: also each of its own length (h5py 3), and an empty list as one of numbers
+  // (numpy's). What their lengths say is believed by HDF5 alone: only for a fenced process (format/fenced_read.h).
+  std::vector<std::string> read_foreign_texts_attribute(const std::string& object, const std::string& name);
   std::vector<int64_t> read_integers_attribute(const std::string& object, const std::string& name);
   std::vector<float> read_floats_attribute(const std::string& object, const std::string& name);
 
@@ -104,8 +107,13 @@ class File {
   Handle open_object(const std::string& name);
   void check_stored(const Handle& data, const std::string& name, uint64_t bytes);
   Handle open_tensor(const std::string& name, Shape& shape);
+  Handle open_any_attribute(const std::string& object, const std::string& name, Handle& type, uint64_t& count);
   Handle open_attribute(const std::string& object, const std::string& name, H5T_class_t wanted, Handle& type,
                         uint64_t& count);
+  std::vector<std::string> read_fixed_texts(const Handle& attribute, const Handle& type, uint64_t count,
+                                            const std::string& label);
+  std::vector<std::string> read_long_texts(const Handle& attribute, const Handle& type, uint64_t count,
+                                           const std::string& label);
 
   Session session_;
   DriverTarget target_;

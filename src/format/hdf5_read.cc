@@ -174,18 +174,13 @@ bool File::has_attribute(const std::string& object, const std::string& name) {
   return H5Aexists(holder.id(), name.c_str()) > 0;
 }
 
-Handle File::open_attribute(const std::string& object, const std::string& name, H5T_class_t wanted, Handle& type,
-                            uint64_t& count) {
+Handle File::open_any_attribute(const std::string& object, const std::string& name, Handle& type, uint64_t& count) {
   const std::string label = object + "@" + name;
   const Handle holder = open_object(object);
   if (H5Aexists(holder.id(), name.c_str()) <= 0) refuse(label, "expected this attribute, found none");
   Handle attribute = own(H5Aopen(holder.id(), name.c_str(), H5P_DEFAULT), H5Aclose, label, "open");
   const Handle space = own(H5Aget_space(attribute.id()), H5Sclose, label, "read the shape of");
   type = own(H5Aget_type(attribute.id()), H5Tclose, label, "read the type of");
-  if (H5Tget_class(type.id()) != wanted || (wanted == H5T_STRING && H5Tis_variable_str(type.id()) != 0)) {
-    refuse(label, wanted == H5T_STRING ? "expected texts of fixed length"
-                                       : (wanted == H5T_FLOAT ? "expected float values" : "expected integers"));
-  }
   const hssize_t points = H5Sget_simple_extent_npoints(space.id());
   const uint64_t width = std::max<uint64_t>(H5Tget_size(type.id()), 8);  // integers and floats widen to 8 bytes at most
   if (points < 0 || static_cast<uint64_t>(points) > std::max<uint64_t>(target_.size, 8) / width) {
@@ -196,18 +191,55 @@ Handle File::open_attribute(const std::string& object, const std::string& name, 
   return attribute;
 }
 
+Handle File::open_attribute(const std::string& object, const std::string& name, H5T_class_t wanted, Handle& type,
+                            uint64_t& count) {
+  Handle attribute = open_any_attribute(object, name, type, count);
+  if (H5Tget_class(type.id()) != wanted || (wanted == H5T_STRING && H5Tis_variable_str(type.id()) != 0)) {
+    refuse(object + "@" + name, wanted == H5T_STRING
+                                    ? "expected texts of fixed length"
+                                    : (wanted == H5T_FLOAT ? "expected float values" : "expected integers"));
+  }
+  return attribute;
+}
+
+std::vector<std::string> File::read_fixed_texts(const Handle& attribute, const Handle& type, uint64_t count,
+                                                const std::string& label) {
+  const size_t width = H5Tget_size(type.id());
+  std::string bytes(width * count, '\0');
+  if (count > 0 && H5Aread(attribute.id(), type.id(), bytes.data()) < 0) refuse(label, "HDF5 cannot read it");
+  std::vector<std::string> texts(count);
+  for (size_t i = 0; i < count; ++i) texts[i] = text_of(bytes.data() + i * width, width);
+  return texts;
+}
+
+// HDF5 allocates each text; a missing one is a null pointer.
+std::vector<std::string> File::read_long_texts(const Handle& attribute, const Handle& type, uint64_t count,
+                                               const std::string& label) {
+  const Handle space = own(H5Aget_space(attribute.id()), H5Sclose, label, "read the shape of");
+  std::vector<char*> found(count, nullptr);
+  if (H5Aread(attribute.id(), type.id(), found.data()) < 0) refuse(label, "HDF5 cannot read it");
+  std::vector<std::string> texts(count);
+  for (size_t i = 0; i < count; ++i) texts[i] = found[i] == nullptr ? "" : found[i];
+  H5Dvlen_reclaim(type.id(), space.id(), H5P_DEFAULT, found.data());
+  return texts;
+}
+
 std::vector<std::string> File::read_texts_attribute(const std::string& object, const std::string& name) {
   Handle type;
   uint64_t count = 0;
   const Handle attribute = open_attribute(object, name, H5T_STRING, type, count);
-  const size_t width = H5Tget_size(type.id());
-  std::string bytes(width * count, '\0');
-  if (count > 0 && H5Aread(attribute.id(), type.id(), bytes.data()) < 0) {
-    refuse(object + "@" + name, "HDF5 cannot read it");
-  }
-  std::vector<std::string> texts(count);
-  for (size_t i = 0; i < count; ++i) texts[i] = text_of(bytes.data() + i * width, width);
-  return texts;
+  return read_fixed_texts(attribute, type, count, object + "@" + name);
+}
+
+std::vector<std::string> File::read_foreign_texts_attribute(const std::string& object, const std::string& name) {
+  Handle type;
+  uint64_t count = 0;
+  const Handle attribute = open_any_attribute(object, name, type, count);
+  if (count == 0) return {};
+  const std::string label = object + "@" + name;
+  if (H5Tget_class(type.id()) != H5T_STRING) refuse(label, "expected texts");
+  const bool fixed = H5Tis_variable_str(type.id()) == 0;
+  return fixed ? read_fixed_texts(attribute, type, count, label) : read_long_texts(attribute, type, count, label);
 }
 
 std::string File::read_text_attribute(const std::string& object, const std::string& name) {

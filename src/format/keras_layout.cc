@@ -73,9 +73,7 @@ Graph keras_graph(const NetworkSpec& spec) {
 // Heads, small objects first, then whatever else nothing reads.
 std::vector<int> outputs_of(const NetworkSpec& spec, const Graph& graph) {
   std::vector<int> outputs;
-  const bool detects = std::any_of(spec.layers.begin(), spec.layers.end(),
-                                   [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
-  if (detects) {
+  if (is_detector(spec)) {
     for (const Head& head : heads(spec)) outputs.push_back(graph.output_of.at(head.layer));
   }
   std::vector<bool> read(graph.nodes.size());

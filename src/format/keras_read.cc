@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
+constexpr size_t kMaxTensors = 100'000;               // arrays without numbers cost a file nothing
 constexpr const char* kWholeModel = "model_weights";  // where `model.save` puts what `save_weights` has at the root
 
 std::string below(const std::string& group, const std::string& name) {
@@ -75,18 +76,39 @@ KerasTensor read_tensor(hdf5::File& file, const std::string& group, const std::s
   return tensor;
 }
 
+// A list of names, which Keras cuts into NAME0, NAME1, ... where it would be too long for one attribute.
+std::vector<std::string> read_names(hdf5::File& file, const std::string& object, const std::string& name) {
+  const auto part = [&](size_t i) { return name + std::to_string(i); };
+  if (!file.has_attribute(object, part(0))) return file.read_foreign_texts_attribute(object, name);
+  std::vector<std::string> names;
+  for (size_t i = 0; file.has_attribute(object, part(i)); ++i) {
+    const std::vector<std::string> some = file.read_foreign_texts_attribute(object, part(i));
+    names.insert(names.end(), some.begin(), some.end());
+  }
+  return names;
+}
+
+void check_is_keras(hdf5::File& file, const std::string& root, const fs::path& path) {
+  if (file.has_attribute(root, "layer_names") || file.has_attribute(root, "layer_names0")) return;
+  check(!file.exists("layers") && !file.exists("_layer_checkpoint_dependencies"),
+        "{}: weights of Keras 3 (.weights.h5), which do not name their layers; save the model there with "
+        "model.save(\"x.h5\") and give that file",
+        path.string());
+  fail("{}: an HDF5 file, but neither a model of this program nor Keras' weights: it has no attribute layer_names",
+       path.string());
+}
+
 }  // namespace
 
 std::vector<KerasTensor> read_keras_tensors(int descriptor, uint64_t size, const fs::path& path) {
   hdf5::File file = hdf5::File::open(descriptor, size, path);
   const std::string root = file.exists(kWholeModel) ? kWholeModel : "";
-  check(file.has_attribute(root, "layer_names"),
-        "{}: an HDF5 file, but neither a model of this program nor Keras' weights: it has no attribute layer_names",
-        path.string());
+  check_is_keras(file, root, path);
   std::vector<KerasTensor> tensors;
   uint64_t bytes = 0;
-  for (const std::string& layer : file.read_texts_attribute(root, "layer_names")) {
-    for (const std::string& name : file.read_texts_attribute(below(root, layer), "weight_names")) {
+  for (const std::string& layer : read_names(file, root, "layer_names")) {
+    for (const std::string& name : read_names(file, below(root, layer), "weight_names")) {
+      check(tensors.size() < kMaxTensors, "{}: more than {} arrays", path.string(), kMaxTensors);
       tensors.push_back(read_tensor(file, root, layer, name));
       bytes += tensors.back().values.size() * sizeof(float);
       check(bytes <= size, "{}: its layers claim more than the {} bytes of the file", path.string(), size);

@@ -1,7 +1,9 @@
 #include "format/load_model.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -17,10 +19,6 @@ namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
-
-bool detects(const NetworkSpec& spec) {
-  return std::ranges::any_of(spec.layers, [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
-}
 
 NetworkSpec network_of(const ModelSource& source, int64_t numbers) {
   const NetworkChoice choice{source.model, static_cast<int>(source.names.size()), source.transfer};
@@ -43,9 +41,26 @@ void check_places(const NetworkSpec& spec, const Weights& weights, const fs::pat
   }
 }
 
+// The bits of an exponent that says infinite or not a number: a loop without branches, for 62 million numbers.
+bool all_finite(std::span<const float> values) {
+  uint32_t found = 0;
+  for (const float value : values) found |= (std::bit_cast<uint32_t>(value) & 0x7f800000u) == 0x7f800000u;
+  return found == 0;
+}
+
+// One such number makes every score of the network one, and no box would be found, without a word.
+void check_finite(const NetworkSpec& spec, const Weights& weights, const fs::path& path) {
+  const std::vector<ParamSlot> slots = param_slots(spec);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    check(all_finite(weights.tensors[i].values()),
+          "{}: {} holds infinite numbers or none (nan): the training that wrote it diverged, or the file is damaged",
+          path.string(), slots[i].name);
+  }
+}
+
 void give_names(const ModelSource& source, LoadedModel& loaded) {
   Model& model = loaded.model;
-  if (!detects(model.spec)) return;
+  if (!is_detector(model.spec)) return;
   const int classes = class_count(model.spec);
   if (!source.names.empty()) {
     check(source.names.size() == static_cast<size_t>(classes), "{}: {} class names were given for its {} classes",
@@ -107,10 +122,12 @@ ModelKind kind_of_model(const fs::path& path) {
 
 LoadedModel load_model(const ModelSource& source) {
   const ModelKind kind = kind_of_model(source.weights);
-  if (kind == ModelKind::own) return load_own(source);
-  LoadedModel loaded = kind == ModelKind::darknet ? load_darknet(source) : load_keras(source);
-  check_places(loaded.model.spec, loaded.model.weights, source.weights);
-  give_names(source, loaded);
+  LoadedModel loaded = kind == ModelKind::own       ? load_own(source)
+                       : kind == ModelKind::darknet ? load_darknet(source)
+                                                    : load_keras(source);
+  if (kind != ModelKind::own) check_places(loaded.model.spec, loaded.model.weights, source.weights);
+  check_finite(loaded.model.spec, loaded.model.weights, source.weights);
+  if (kind != ModelKind::own) give_names(source, loaded);
   return loaded;
 }
 

@@ -2,7 +2,7 @@
 // is shows in its bytes, not in its name.
 //
 // Errors: as format/model_file.h, darknet_weights.h, keras_weights.h and choose_network.h say; settings that the file
-// makes pointless (Kind::usage); numbers that stand in wrong places.
+// makes pointless (Kind::usage); numbers that stand in wrong places, are infinite or none.
 #pragma once
 
 #include <filesystem>

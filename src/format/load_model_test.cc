@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "base/files.h"
 #include "format/choose_network.h"
 #include "format/darknet_weights.h"
@@ -14,11 +17,8 @@ namespace yolov3 {
 namespace {
 
 using testing::error_of;
+using testing::expect_has;
 using testing::TemporaryFolder;
-
-void expect_has(const std::string& message, std::initializer_list<const char*> parts) {
-  for (const char* part : parts) EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
-}
 
 class LoadModel : public ::testing::Test {
  protected:
@@ -109,6 +109,21 @@ TEST_F(LoadModel, NumbersInWrongPlacesAreSeen) {
   save_darknet_weights(folder_ / "w", written, weights);
   expect_has(error_of([&] { load_model(source("w", (folder_ / "w.cfg").string())); }),
              {"layer1.running_var has -0.25", "no variance can be"});
+}
+
+// A diverged training leaves numbers that are none; with them a detector finds nothing and says nothing.
+TEST_F(LoadModel, NumbersThatAreNoneAreRefused) {
+  const NetworkSpec spec = testing::small_network();
+  write_file(folder_ / "w.cfg", write_cfg(spec));
+  for (const float wrong : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    Model model = testing::small_model();
+    model.weights.tensors.back()[3] = wrong;  // the last kernel
+    save_darknet_weights(folder_ / "w", spec, model.weights);
+    save_model(folder_ / "own.h5", model);
+    for (const ModelSource& file : {source("w", (folder_ / "w.cfg").string()), source("own.h5")}) {
+      expect_has(error_of([&] { load_model(file); }), {"layer13.kernel", "nan", "diverged"});
+    }
+  }
 }
 
 TEST_F(LoadModel, SettingsWithoutEffectAndForeignFilesAreRefused) {

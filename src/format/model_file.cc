@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "format/fenced_read.h"
 #include "format/hdf5_file.h"
 #include "format/keras_layout.h"
 #include "format/keras_weights.h"
@@ -23,13 +24,8 @@ constexpr const char* kFloatLayers = "int8_float_layers";
 constexpr const char* kTensors = "training/tensors";
 constexpr const char* kValues = "training/values";
 
-bool detects(const NetworkSpec& spec) {
-  return std::any_of(spec.layers.begin(), spec.layers.end(),
-                     [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
-}
-
 void check_names(const NetworkSpec& spec, const std::vector<std::string>& names, const fs::path& path) {
-  if (!detects(spec)) return;
+  if (!is_detector(spec)) return;
   const auto classes = static_cast<size_t>(class_count(spec));
   check(names.size() == classes, "{}: class_names: expected {} names as the network has classes, found {}",
         path.string(), classes, names.size());
@@ -38,7 +34,7 @@ void check_names(const NetworkSpec& spec, const std::vector<std::string>& names,
 // Of all heads, small objects first: width and height in pixels, one after the other.
 std::vector<float> anchor_list(const NetworkSpec& spec) {
   std::vector<float> list;
-  if (!detects(spec)) return list;
+  if (!is_detector(spec)) return list;
   for (const Head& head : heads(spec)) {
     for (const Anchor& anchor : head.anchors) list.insert(list.end(), {anchor.width, anchor.height});
   }
@@ -125,6 +121,10 @@ std::optional<Quantization> read_quantization(hdf5::File& file, const NetworkSpe
   return quantization;
 }
 
+// What is wanted of a file: `description` looks at every object in it, but leaves the numbers of its tensors where they
+// are.
+enum class Depth { description, everything };
+
 // Every data set is looked at before the first tensor is made, so that a lying cfg costs no memory.
 void check_shapes(hdf5::File& file, const std::vector<KerasLayer>& layers, const std::vector<ParamSlot>& slots,
                   const fs::path& path) {
@@ -144,12 +144,13 @@ void check_shapes(hdf5::File& file, const std::vector<KerasLayer>& layers, const
   }
 }
 
-Weights read_weights(hdf5::File& file, const NetworkSpec& spec, const fs::path& path) {
+Weights read_weights(hdf5::File& file, const NetworkSpec& spec, const fs::path& path, Depth depth) {
   const std::vector<ParamSlot> slots = param_slots(spec);
   const std::vector<KerasLayer> layers = keras_layers(spec, slots);
   check_layer_names(file, layers, path);
   check_shapes(file, layers, slots, path);
   Weights weights;
+  if (depth == Depth::description) return weights;
   weights.tensors.resize(slots.size());
   std::vector<float> staged;
   for (const KerasLayer& layer : layers) {
@@ -169,7 +170,7 @@ Weights read_weights(hdf5::File& file, const NetworkSpec& spec, const fs::path& 
   return weights;
 }
 
-TrainingState read_training(hdf5::File& file, const fs::path& path) {
+TrainingState read_training(hdf5::File& file, const fs::path& path, Depth depth) {
   TrainingState state;
   if (!file.exists("training")) return state;
   uint64_t bytes = 0;
@@ -182,6 +183,7 @@ TrainingState read_training(hdf5::File& file, const fs::path& path) {
     const std::string full = std::string(kTensors) + "/" + name;
     const Shape shape = file.tensor_shape(full);
     account(static_cast<uint64_t>(element_count(shape)) * sizeof(float));
+    if (depth == Depth::description) continue;
     Tensor tensor(shape);
     file.read_tensor(full, shape, tensor.data());
     state.tensors.emplace(name, std::move(tensor));
@@ -192,6 +194,37 @@ TrainingState read_training(hdf5::File& file, const fs::path& path) {
     state.values.emplace(name, text);
   }
   return state;
+}
+
+Model read_model(hdf5::File& file, const fs::path& path, TrainingState* state, Depth depth) {
+  const std::vector<int64_t> version = file.read_integers_attribute("", "format_version");
+  check(version.size() == 1 && version[0] >= 1, "{}: format_version: expected one number from 1 on", path.string());
+  check(version[0] <= kFormatVersion, "{}: written in format {}, this program knows {}; use a newer program",
+        path.string(), version[0], kFormatVersion);
+
+  Model model;
+  model.spec = parse_cfg(file.read_text_attribute("", "yolov3_cfg"), path.string() + " (yolov3_cfg)").spec;
+  check_description(file, model.spec, path);
+  model.names = file.read_texts_attribute("", "class_names");
+  check_names(model.spec, model.names, path);
+  for (const std::string& name : file.attribute_names("")) {
+    if (!name.starts_with(kFactPrefix)) continue;
+    model.facts[name.substr(std::string_view(kFactPrefix).size())] = file.read_text_attribute("", name);
+  }
+  model.quantization = read_quantization(file, model.spec, path);
+  model.weights = read_weights(file, model.spec, path, depth);
+  if (state != nullptr) *state = read_training(file, path, depth);
+  return model;
+}
+
+// The seal keeps accidents away from HDF5, not forgers. What it does with this file is tried in a child process first,
+// down to where each tensor lies: a crash there is an Error here.
+void try_fenced(int descriptor, uint64_t size, const fs::path& path, bool with_training) {
+  read_fenced(path, [&](const PutBytes&) {
+    hdf5::File file = hdf5::File::open(descriptor, size, path);
+    TrainingState state;
+    read_model(file, path, with_training ? &state : nullptr, Depth::description);
+  });
 }
 
 }  // namespace
@@ -218,25 +251,13 @@ void save_model(const fs::path& path, const Model& model, const TrainingState* s
 Model load_model(const fs::path& path, TrainingState* state) {
   const OpenFile opened = OpenFile::for_reading(path);
   const uint64_t size = verify_seal(opened.descriptor(), path);
-  hdf5::File file = hdf5::File::open(opened.descriptor(), size, path);
-  const std::vector<int64_t> version = file.read_integers_attribute("", "format_version");
-  check(version.size() == 1 && version[0] >= 1, "{}: format_version: expected one number from 1 on", path.string());
-  check(version[0] <= kFormatVersion, "{}: written in format {}, this program knows {}; use a newer program",
-        path.string(), version[0], kFormatVersion);
+  try_fenced(opened.descriptor(), size, path, state != nullptr);
+  return read_model(opened.descriptor(), size, path, state);
+}
 
-  Model model;
-  model.spec = parse_cfg(file.read_text_attribute("", "yolov3_cfg"), path.string() + " (yolov3_cfg)").spec;
-  check_description(file, model.spec, path);
-  model.names = file.read_texts_attribute("", "class_names");
-  check_names(model.spec, model.names, path);
-  for (const std::string& name : file.attribute_names("")) {
-    if (!name.starts_with(kFactPrefix)) continue;
-    model.facts[name.substr(std::string_view(kFactPrefix).size())] = file.read_text_attribute("", name);
-  }
-  model.quantization = read_quantization(file, model.spec, path);
-  model.weights = read_weights(file, model.spec, path);
-  if (state != nullptr) *state = read_training(file, path);
-  return model;
+Model read_model(int descriptor, uint64_t size, const fs::path& path, TrainingState* state) {
+  hdf5::File file = hdf5::File::open(descriptor, size, path);
+  return read_model(file, path, state, Depth::everything);
 }
 
 }  // namespace yolov3

@@ -69,8 +69,6 @@ class HostileFile : public ::testing::Test {
   std::string whole_;
 };
 
-#define EXPECT_SAYS(message, words) EXPECT_NE((message).find(words), std::string::npos) << (message)
-
 // A data set in place of another.
 void replace(hid_t file, const char* name, hid_t type, std::vector<hsize_t> extents,
              const std::function<void(hid_t)>& set_up = {}) {

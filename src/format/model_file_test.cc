@@ -100,6 +100,18 @@ TEST(ModelFile, TheSameModelGivesTheSameBytes) {
   EXPECT_EQ(read_file(folder / "a.h5"), read_file(folder / "b.h5"));
 }
 
+TEST(ModelFile, AFileThatWasReadIsWrittenToTheSameBytes) {
+  const TemporaryFolder folder;
+  Model model = small_model();
+  model.quantization = testing::small_quantization();
+  const TrainingState state = small_state();
+  save_model(folder / "a.h5", model, &state);
+  TrainingState back;
+  const Model read = load_model(folder / "a.h5", &back);
+  save_model(folder / "b.h5", read, &back);
+  EXPECT_EQ(read_file(folder / "b.h5"), read_file(folder / "a.h5"));
+}
+
 TEST(ModelFile, ManyLongClassNamesAndFacts) {  // over the 64 KB that HDF5's old format allows an attribute
   const TemporaryFolder folder;
   NetworkBuilder net({3, 32, 32});

@@ -81,7 +81,7 @@ void write_metadata(onnx::ModelProto& file, const Model& model, const std::vecto
   put("input_width", std::to_string(model.spec.input.width));
   put("input_height", std::to_string(model.spec.input.height));
   put("input_scale", fmt::format("{}", 1.0 / 255));
-  put("input_channels", "RGB");
+  put("input_channels", model.spec.input.channels == 3 ? "RGB" : std::to_string(model.spec.input.channels));
   put("letterbox_grey", "128");
   for (const auto& [key, value] : model.facts) put("fact_" + key, value);
 }

@@ -9,7 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/shared_folder.h"
+#include "format/darknet_weights.h"
+#include "format/test_files.h"
 #include "net/builder.h"
+#include "net/cfg.h"
 #include "net/models.h"
 
 namespace yolov3 {
@@ -73,6 +78,37 @@ TEST(Onnx, HoldsEveryParameterBitForBitUnderItsName) {
     ASSERT_EQ(tensor.raw_data().size(), static_cast<size_t>(want.size()) * sizeof(float));
     EXPECT_EQ(std::memcmp(tensor.raw_data().data(), want.data(), tensor.raw_data().size()), 0) << slots[i].name;
   }
+}
+
+// Darknet's file -> model -> ONNX -> numbers -> Darknet's file: the same bytes. Models that other people trained.
+TEST(Onnx, WeightsComeBackBitForBit) {
+  const std::filesystem::path folder = test::shared_folder() / "weights";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no real models at " << folder;
+  const testing::TemporaryFolder copies;
+  int models = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() != ".weights") continue;
+    const std::filesystem::path cfg = std::filesystem::path(entry.path()).replace_extension(".cfg");
+    Model model;
+    model.spec = parse_cfg(read_file(cfg), cfg).spec;
+    const DarknetWeights read = load_darknet_weights(entry.path(), model.spec);
+    model.weights = read.weights;
+    model.names.assign(static_cast<size_t>(class_count(model.spec)), "x");
+    std::map<std::string, std::string> numbers;
+    const onnx::ModelProto file = parsed(make_onnx(model, {}));
+    for (const auto& tensor : file.graph().initializer()) numbers[tensor.name()] = tensor.raw_data();
+    Weights back = zero_weights(model.spec);
+    const std::vector<ParamSlot> slots = param_slots(model.spec);
+    for (size_t i = 0; i < slots.size(); ++i) {
+      const std::string& bytes = numbers.at(slots[i].name);
+      ASSERT_EQ(bytes.size(), static_cast<size_t>(back.tensors[i].size()) * sizeof(float));
+      std::memcpy(back.tensors[i].data(), bytes.data(), bytes.size());
+    }
+    save_darknet_weights(copies / "copy", model.spec, back, {.seen = read.seen});
+    EXPECT_EQ(read_file(copies / "copy"), read_file(entry.path())) << entry.path();
+    ++models;
+  }
+  EXPECT_GE(models, 1);
 }
 
 TEST(Onnx, BatchNormHasTheModelsEpsilonAndItsInputsInOnnxOrder) {

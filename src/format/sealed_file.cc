@@ -73,8 +73,7 @@ bool contains(int descriptor, uint64_t size, std::string_view word, const fs::pa
   if (contains(descriptor, size, "layer_names", path) || contains(descriptor, size, "weight_names", path)) {
     fail(
         "{}: a Keras weights file (.h5) of another program: it says neither the network's structure nor its classes, "
-        "and "
-        "has no state of a training run",
+        "and has no state of a training run",
         path.string());
   }
   fail("{}: an HDF5 file, but not a model of this program (no checksum at its end)", path.string());

@@ -10,11 +10,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <string>
 
 #include "base/error.h"
 #include "format/model_file.h"
 #include "net/builder.h"
+
+#define EXPECT_SAYS(message, words) EXPECT_NE((message).find(words), std::string::npos) << (message)
 
 namespace yolov3::testing {
 
@@ -94,6 +97,10 @@ inline std::string error_of(const std::function<void()>& action) {
     return error.what();
   }
   return "";
+}
+
+inline void expect_has(const std::string& message, std::initializer_list<const char*> parts) {
+  for (const char* part : parts) EXPECT_SAYS(message, part);
 }
 
 struct Outcome {

@@ -10,10 +10,10 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/shared_folder.h"
 #include "base/text.h"
 #include "image/letterbox.h"
 #include "image/load.h"
-#include "image/shared_folder.h"
 #include "image/test_pictures.h"
 
 namespace yolov3 {

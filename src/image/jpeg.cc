@@ -139,6 +139,13 @@ class JpegReader {
     return out;
   }
 
+  PictureSize read_size() {
+    read_header();
+    check_image_size(name_, info_.image_width, info_.image_height);
+    const int width = static_cast<int>(info_.image_width), height = static_cast<int>(info_.image_height);
+    return swaps_sides(find_orientation()) ? PictureSize{height, width} : PictureSize{width, height};
+  }
+
  private:
   void read_header() {
     const bool ok = guarded(errors_, [this] {
@@ -255,6 +262,8 @@ struct FreeBuffer {
 LoadedImage decode_jpeg(std::string_view bytes, const std::string& name, const LoadOptions& options) {
   return JpegReader(bytes, name).read(options);
 }
+
+PictureSize jpeg_size(std::string_view bytes, const std::string& name) { return JpegReader(bytes, name).read_size(); }
 
 std::string encode_jpeg(const Image& image, int quality) {
   check(image.width > 0 && image.height > 0 && image.width <= kMaxImageSide && image.height <= kMaxImageSide,

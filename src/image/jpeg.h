@@ -10,12 +10,16 @@
 #include <string_view>
 
 #include "image/load.h"
+#include "image/size.h"
 
 namespace yolov3 {
 
 constexpr int kMaxExtraBytes = 512;
 
 LoadedImage decode_jpeg(std::string_view bytes, const std::string& name, const LoadOptions& options);
+
+// Upright, from the header alone: `bytes` need not go on behind it. Errors: no whole header in them.
+PictureSize jpeg_size(std::string_view bytes, const std::string& name);
 
 // Whole file bytes; quality 1..100, 4:2:0 below 90 and 4:4:4 from there.
 std::string encode_jpeg(const Image& image, int quality);

@@ -77,8 +77,8 @@ void read_convolutional(CfgReader& in, NetworkBuilder& net) {
   in.only("dilation", "1");
   for (const auto* key : {"antialiasing", "binary", "xnor", "bin_output", "use_bin_output", "flipped", "share_index",
                           "assisted_excitation", "sway", "rotate", "stretch", "stretch_sway", "deform", "coordconv",
-                          "grad_centr", "reverse"}) {
-    in.only(key, "0");
+                          "grad_centr", "reverse", "dontload", "dontloadscales", "dontsave"}) {
+    in.only(key, "0");  // the last three change which numbers a .weights file has
   }
   net.add(conv, {net.last()});
 }
@@ -212,6 +212,11 @@ ParsedCfg parse_cfg(std::string_view text, const std::string& name) {
   for (size_t i = 1; i < sections.size(); ++i) read_layer(sections[i], name, net, parsed);
   check(sections.size() > 1, "{}:{}: no layer follows [{}]", name, sections[0].line, sections[0].name);
   parsed.spec = net.build();
+  try {
+    if (is_detector(parsed.spec)) heads(parsed.spec);
+  } catch (const Error& error) {
+    fail("{}: {}", name, error.what());
+  }
   return parsed;
 }
 

@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/rng.h"
+#include "base/shared_folder.h"
 #include "net/builder.h"
 #include "net/models.h"
 
@@ -104,6 +104,22 @@ TEST(Cfg, MessagesSayWhereAndWhat) {
   expect_error(kNet + "[maxpool]\nsize=2\nstride=2\n" + kConv + "[shortcut]\nfrom=9\n", {"a.cfg:14:"});
 }
 
+// dontload and the like change which numbers stand in the .weights beside the cfg.
+TEST(Cfg, KeysThatChangeTheWeightsFileAreRefused) {
+  for (const std::string key : {"dontload", "dontloadscales", "dontsave"}) {
+    expect_error(kNet + kConv + key + "=1\n", {"a.cfg:10:", key + "='1'", "variant of Darknet"});
+    EXPECT_EQ(layers(kConv + key + "=0\n"), layers(kConv));
+    EXPECT_NO_THROW(layers(kConv + "[upsample]\n" + key + "=1\n")) << "nothing to load there";
+  }
+}
+
+TEST(Cfg, HeadsOfOtherClassCountsNameTheFile) {
+  const std::string other =
+      "[route]\nlayers=0\n[conv]\nfilters=21\nactivation=linear\n[yolo]\nmask=0,1,2\nanchors=1,2, "
+      "3,4, 5,6\nclasses=2\nnum=3\n";
+  expect_error(kNet + kConv + kYolo + other, {"a.cfg: ", "1 classes", "2: all heads need the same"});
+}
+
 TEST(Cfg, HeadsMustFitTheirConvolution) {
   std::string wrong = kConv;
   wrong.replace(wrong.find("18"), 2, "21");
@@ -190,9 +206,7 @@ TEST(Cfg, CutAndScrambledText) {
 }
 
 TEST(Cfg, RealDetectors) {
-  const char* shared = std::getenv("YOLOV3_SHARED");
-  const std::filesystem::path folder =
-      std::filesystem::path(shared != nullptr ? shared : YOLOV3_SOURCE_DIR "/../shared") / "weights";
+  const std::filesystem::path folder = test::shared_folder() / "weights";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no shared weights at " << folder;
   int count = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {

@@ -35,6 +35,10 @@ double layer_stride(const LayerOp& op) {
 
 }  // namespace
 
+bool is_detector(const NetworkSpec& spec) {
+  return std::ranges::any_of(spec.layers, [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
+}
+
 std::vector<Head> heads(const NetworkSpec& spec) {
   std::vector<Head> found;
   for (size_t i = 0; i < spec.layers.size(); ++i) {

@@ -113,6 +113,8 @@ struct Head {
   float stride_x = 0, stride_y = 0;  // input pixels a cell
 };
 
+bool is_detector(const NetworkSpec& spec);  // has a head; else it is a backbone
+
 // The heads, small objects (small strides) first. Errors: none, or classes that differ between heads.
 std::vector<Head> heads(const NetworkSpec& spec);
 int class_count(const NetworkSpec& spec);

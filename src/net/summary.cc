@@ -40,10 +40,6 @@ struct Describe {
   }
 };
 
-bool is_detector(const NetworkSpec& spec) {
-  return std::ranges::any_of(spec.layers, [](const Layer& layer) { return std::holds_alternative<Yolo>(layer.op); });
-}
-
 std::string with_commas(int64_t value) {
   std::string digits = std::to_string(value);
   for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");

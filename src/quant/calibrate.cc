@@ -16,11 +16,15 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+struct Accuracy {
+  double map50 = 0, map = 0;  // COCO's AP50 and AP
+};
+
 // One int8 network that was judged.
 struct Trial {
   Quantization quantization;
   ScaleMethod method = ScaleMethod::mse;
-  double map50 = -1;
+  Accuracy accuracy{-1, -1};
 };
 
 std::map<int, FloatReason> default_float_layers(const NetworkSpec& spec, const CalibrateOptions& options) {
@@ -66,9 +70,10 @@ class Calibrator {
     return layers;
   }
   void check_possible() const;
-  double map50_of(Detector& detector) const;
+  Accuracy accuracy_of(Detector& detector) const;
   Trial judged(std::vector<float> scales, std::vector<int> float_layers, ScaleMethod method) const;
-  bool passes(const Trial& trial) const { return 100 * (f32_map50_ - trial.map50) <= options_.max_drop; }
+  bool passes(const Trial& trial) const { return 100 * (f32_.map50 - trial.accuracy.map50) <= options_.max_drop; }
+  bool better(const Trial& a, const Trial& b) const;
   Trial best_scales(const std::vector<Histogram>& maps) const;
   std::vector<LayerDeviation> scan(Engine& f32, const Dataset& pictures, const Trial& trial) const;
   Trial with_worst_in_float(const Trial& start, size_t count) const;
@@ -83,7 +88,7 @@ class Calibrator {
   std::map<int, FloatReason> float_;  // from the start
   std::vector<int> candidates_;       // the other convolutions
   std::vector<LayerDeviation> scan_;  // of the candidates, worst first; empty when int8 passes as it is
-  double f32_map50_ = 0;
+  Accuracy f32_;
 };
 
 Calibration Calibrator::run(const Dataset& train) {
@@ -94,9 +99,9 @@ Calibration Calibrator::run(const Dataset& train) {
   const Dataset pictures = choose_pictures(train, options_.images, options_.seed);
   const std::vector<Histogram> maps = observe_maps(f32.engine(), spec_, pictures, options_.pictures);
   // 3. The measure: float32.
-  f32_map50_ = map50_of(f32);
-  log_info("f32: mAP50 {:.4f}", f32_map50_);
-  if (f32_map50_ <= 0) {
+  f32_ = accuracy_of(f32);
+  log_info("f32: mAP50 {:.4f}, mAP50-95 {:.4f}", f32_.map50, f32_.map);
+  if (f32_.map50 <= 0) {
     throw Error(
         "the f32 network finds nothing of the truth (mAP50 0): no int8 network can be judged by it; train first",
         Error::Kind::accuracy);
@@ -109,8 +114,10 @@ Calibration Calibrator::run(const Dataset& train) {
   }
   // 5. What came out.
   Calibration result{.quantization = trial.quantization, .passed = passes(trial), .method = trial.method};
-  result.f32_map50 = f32_map50_;
-  result.int8_map50 = trial.map50;
+  result.f32_map50 = f32_.map50;
+  result.f32_map = f32_.map;
+  result.int8_map50 = trial.accuracy.map50;
+  result.int8_map = trial.accuracy.map;
   result.max_drop = options_.max_drop;
   result.float_layers = reasons(trial);
   result.images = static_cast<int>(pictures.examples.size());
@@ -141,11 +148,11 @@ void Calibrator::check_possible() const {
   int8_engine({std::vector<float>(spec_.layers.size(), 1.0f), float_from_start()});
 }
 
-double Calibrator::map50_of(Detector& detector) const {
+Accuracy Calibrator::accuracy_of(Detector& detector) const {
   const EvaluateOptions evaluation{.batch = options_.judge_batch, .exact_decode = options_.pictures.exact_decode};
   const Metrics metrics = evaluate(judge_, detector, evaluation);
-  check(metrics.coco.ap50.has_value(), "the data set that judges has no truth");
-  return *metrics.coco.ap50;
+  check(metrics.coco.ap50.has_value() && metrics.coco.ap.has_value(), "the data set that judges has no truth");
+  return {*metrics.coco.ap50, *metrics.coco.ap};
 }
 
 Trial Calibrator::judged(std::vector<float> scales, std::vector<int> float_layers, ScaleMethod method) const {
@@ -153,10 +160,10 @@ Trial Calibrator::judged(std::vector<float> scales, std::vector<int> float_layer
   Trial trial{{std::move(scales), std::move(float_layers)}, method};
   check_quantization(spec_, trial.quantization);
   Detector int8 = detector(int8_engine(trial.quantization));
-  trial.map50 = map50_of(int8);
-  log_info("int8, {}, {} of {} convolutions in floating point: mAP50 {:.4f}, {:.2f} points less", to_string(method),
-           trial.quantization.float_layers.size(), float_.size() + candidates_.size(), trial.map50,
-           100 * (f32_map50_ - trial.map50));
+  trial.accuracy = accuracy_of(int8);
+  log_info("int8, {}, {} of {} convolutions in floating point: mAP50 {:.4f}, {:.2f} points less; mAP50-95 {:.4f}",
+           to_string(method), trial.quantization.float_layers.size(), float_.size() + candidates_.size(),
+           trial.accuracy.map50, 100 * (f32_.map50 - trial.accuracy.map50), trial.accuracy.map);
   return trial;
 }
 
@@ -165,9 +172,14 @@ Trial Calibrator::best_scales(const std::vector<Histogram>& maps) const {
   for (const ScaleMethod method : options_.methods) {
     const ScaleOptions scales{.method = method, .percentile = options_.percentile};
     Trial trial = judged(scales_of_maps(spec_, maps, scales), float_from_start(), method);
-    if (trial.map50 > best.map50) best = std::move(trial);
+    if (better(trial, best)) best = std::move(trial);
   }
   return best;
+}
+
+bool Calibrator::better(const Trial& a, const Trial& b) const {
+  if (passes(a) != passes(b)) return passes(a);
+  return passes(a) ? a.accuracy.map > b.accuracy.map : a.accuracy.map50 > b.accuracy.map50;
 }
 
 std::vector<LayerDeviation> Calibrator::scan(Engine& f32, const Dataset& pictures, const Trial& trial) const {
@@ -193,7 +205,7 @@ Trial Calibrator::relieve(const Trial& start) const {
     if (failed >= most) return best;
     Trial trial = with_worst_in_float(start, count);
     const bool enough = passes(trial);
-    if (enough || trial.map50 > best.map50) best = std::move(trial);
+    if (enough || trial.accuracy.map50 > best.accuracy.map50) best = std::move(trial);
     if (enough) break;
     failed = count;
   }

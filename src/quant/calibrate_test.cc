@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "quant/report.h"
 #include "quant/test_int8_engine.h"
@@ -142,6 +144,31 @@ TEST(Calibrate, OfSeveralMethodsTheMostAccurateIsTaken) {
   EXPECT_EQ(c.int8_map50, 1);
   EXPECT_EQ(int8_engines, 5);  // the last for its name
   EXPECT_FALSE(c.f32_ms.has_value());
+}
+
+// Boxes that are 1.3 times too wide have an IoU of 0.77: mAP50 does not see it, mAP50-95 is 0.6.
+TEST(Calibrate, OfSeveralMethodsThatPassTheOneWithTheBetterBoxesIsTaken) {
+  const Pictures pictures(8);
+  const Finder good = white_finder({false});
+  Weights weights = *good.weights;
+  weights.tensors[4][2] = std::log(1.3f);
+  const Finder wide{good.spec, std::make_shared<const Weights>(weights)};
+  int int8_engines = 0;
+  const EngineFactory make = [&](std::shared_ptr<const Quantization> quantization) -> std::unique_ptr<Engine> {
+    if (quantization == nullptr) return good.factory()(nullptr);
+    const Finder& finder = ++int8_engines == 3 ? good : wide;
+    return std::make_unique<testing::TestInt8Engine>(finder.spec, finder.weights, *quantization);
+  };
+  CalibrateOptions options = small_options();
+  options.methods = {ScaleMethod::mse, ScaleMethod::percentile, ScaleMethod::entropy};
+  const Calibration c = calibrate(good.spec, make, pictures.dataset, pictures.dataset, options);
+  EXPECT_EQ(c.method, ScaleMethod::percentile);
+  EXPECT_EQ(c.int8_map50, 1);
+  EXPECT_NEAR(c.int8_map, 1, 1e-12);
+  options.methods = {ScaleMethod::mse};
+  const Calibration worse = calibrate(good.spec, make, pictures.dataset, pictures.dataset, options);
+  EXPECT_TRUE(worse.passed);
+  EXPECT_NEAR(worse.int8_map, 0.6, 1e-12);  // IoU thresholds 0.50, 0.55, ... 0.75 of ten
 }
 
 TEST(Calibrate, TheSameAgain) {

@@ -48,9 +48,13 @@ double int8_share(const NetworkSpec& spec, const Quantization& quantization) {
 }
 
 std::string calibration_table(const NetworkSpec& spec, const Calibration& c) {
-  std::string out = fmt::format("{:<8} {:>8} {:>12}  {}\n", "", "mAP50", "a picture", "engine");
-  out += fmt::format("{:<8} {:>8.4f} {:>12}  {}\n", "f32", c.f32_map50, time_cell(c.f32_ms), c.f32_engine);
-  out += fmt::format("{:<8} {:>8.4f} {:>12}  {}\n", "int8", c.int8_map50, time_cell(c.int8_ms), c.int8_engine);
+  std::string out = fmt::format("{:<8} {:>8} {:>9} {:>12}  {}\n", "", "mAP50", "mAP50-95", "a picture", "engine");
+  const auto row = [&](const char* name, double map50, double map, std::optional<double> ms,
+                       const std::string& engine) {
+    out += fmt::format("{:<8} {:>8.4f} {:>9.4f} {:>12}  {}\n", name, map50, map, time_cell(ms), engine);
+  };
+  row("f32", c.f32_map50, c.f32_map, c.f32_ms, c.f32_engine);
+  row("int8", c.int8_map50, c.int8_map, c.int8_ms, c.int8_engine);
   out += fmt::format("drop {:.2f} points, allowed {:.2f}: {}\n", c.drop(), c.max_drop, c.passed ? "passed" : "FAILED");
   out += fmt::format("scales by {} from {} pictures, judged on {}\n", to_string(c.method), c.images, c.judged);
   out += fmt::format("int8: {} of {} convolutions, {:.1f}% of their operations\n", int8_layers(spec, c),
@@ -68,6 +72,8 @@ std::string calibration_json(const NetworkSpec& spec, const Calibration& c) {
   Json json{{"passed", c.passed},
             {"f32_AP50", c.f32_map50},
             {"int8_AP50", c.int8_map50},
+            {"f32_AP", c.f32_map},
+            {"int8_AP", c.int8_map},
             {"drop_points", c.drop()},
             {"max_drop_points", c.max_drop},
             {"method", to_string(c.method)},

@@ -17,6 +17,8 @@ Calibration example() {
   c.method = ScaleMethod::entropy;
   c.f32_map50 = 0.9;
   c.int8_map50 = 0.896;
+  c.f32_map = 0.56;
+  c.int8_map = 0.5512;
   c.max_drop = 0.5;
   c.float_layers = {{0, FloatReason::first, {}}, {2, FloatReason::sensitive, 0.125}, {3, FloatReason::head, {}}};
   c.images = 64;
@@ -33,8 +35,8 @@ TEST(QuantReport, TheTableHasTheFiguresAndTheReasons) {
   const NetworkSpec spec = testing::white_finder({false, false}).spec;
   Calibration c = example();
   const std::string table = calibration_table(spec, c);
-  EXPECT_SAYS(table, "f32        0.9000     160.0 ms  dnnl f32\n");
-  EXPECT_SAYS(table, "int8       0.8960            -  dnnl int8\n");
+  EXPECT_SAYS(table, "f32        0.9000    0.5600     160.0 ms  dnnl f32\n");
+  EXPECT_SAYS(table, "int8       0.8960    0.5512            -  dnnl int8\n");
   EXPECT_SAYS(table, "drop 0.40 points, allowed 0.50: passed\n");
   EXPECT_SAYS(table, "scales by entropy from 64 pictures, judged on 72\n");
   EXPECT_SAYS(table, "int8: 1 of 4 convolutions");
@@ -57,6 +59,8 @@ TEST(QuantReport, TheJsonHoldsTheSame) {
   EXPECT_EQ(json["passed"], true);
   EXPECT_EQ(json["f32_AP50"], 0.9);
   EXPECT_EQ(json["int8_AP50"], 0.896);
+  EXPECT_EQ(json["f32_AP"], 0.56);
+  EXPECT_EQ(json["int8_AP"], 0.5512);
   EXPECT_NEAR(json["drop_points"].get<double>(), 0.4, 1e-9);
   EXPECT_EQ(json["max_drop_points"], 0.5);
   EXPECT_EQ(json["method"], "entropy");

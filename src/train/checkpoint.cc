@@ -1,11 +1,10 @@
 #include "train/checkpoint.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "train/setup.h"
 
 namespace fs = std::filesystem;
@@ -43,42 +42,6 @@ void rotate(const fs::path& next, const fs::path& last, const fs::path& previous
   check(!reason, "{}: cannot be renamed into place: {}", next.string(), reason.message());
 }
 
-const std::string& text_of(const TrainingState& state, const std::string& key) {
-  const auto found = state.values.find(key);
-  check(found != state.values.end(),
-        "it is a model or an older version's checkpoint, which cannot be resumed: it has no value '{}'", key);
-  return found->second;
-}
-
-double number(const TrainingState& state, const std::string& key) {
-  const std::optional<double> value = parse_number(text_of(state, key));
-  check(value.has_value(), "its '{}' is '{}', expected a number", key, text_of(state, key));
-  return *value;
-}
-
-int64_t count(const TrainingState& state, const std::string& key) {
-  const std::optional<int64_t> value = parse_integer(text_of(state, key));
-  check(value && *value >= 0 && *value < (int64_t{1} << 53), "its '{}' is '{}', expected a count", key,
-        text_of(state, key));
-  return *value;
-}
-
-RunPosition position_of(const TrainingState& state) {
-  return {.epoch = static_cast<int>(std::min<int64_t>(count(state, "epoch"), INT32_MAX)),
-          .next_batch = count(state, "next_batch"),
-          .step = count(state, "step"),
-          .best = number(state, "best"),
-          .seconds = number(state, "seconds"),
-          .giou_sum = number(state, "giou_sum"),
-          .conf_sum = number(state, "conf_sum"),
-          .prob_sum = number(state, "prob_sum"),
-          .images = count(state, "images"),
-          .batch = count(state, "batch"),
-          .pictures = count(state, "pictures"),
-          .batches_per_update = count(state, "batches_per_update"),
-          .seed = static_cast<uint64_t>(parse_integer(text_of(state, "seed")).value_or(0))};
-}
-
 }  // namespace
 
 const std::string& Checkpoint::plan() const {
@@ -88,55 +51,49 @@ const std::string& Checkpoint::plan() const {
   return found->second;
 }
 
+std::optional<std::string> Checkpoint::results() const {
+  const auto found = state.values.find("results");
+  return found == state.values.end() ? std::nullopt : std::optional<std::string>(found->second);
+}
+
 void save_checkpoint(const fs::path& weights_folder, const Model& model, const TorchNetwork& network,
-                     Optimizer& optimizer, const RunPosition& position, const std::string& args_toml,
-                     const std::string& plan) {
+                     Optimizer& optimizer, const RunState& run) {
   TrainingState state;
   for (const OptimizerParam& param : optimizer.params()) {
     for (const auto& [folder, tensor] : state_of(param, optimizer)) {
       state.tensors[folder + network.slots()[param.slot].name] = tensor_from_torch(tensor);
     }
   }
-  // {} of fmt prints the shortest text that reads back as the same double.
-  state.values = {{"epoch", fmt::format("{}", position.epoch)},
-                  {"next_batch", fmt::format("{}", position.next_batch)},
-                  {"step", fmt::format("{}", position.step)},
-                  {"optimizer", to_string(optimizer.options().kind)},
-                  {"ema", fmt::format("{}", optimizer.options().ema_decay)},
-                  {"frozen_layers", fmt::format("{}", network.frozen_layers())},
-                  {"accumulated", fmt::format("{}", optimizer.accumulated())},
-                  {"best", fmt::format("{}", position.best)},
-                  {"seconds", fmt::format("{}", position.seconds)},
-                  {"giou_sum", fmt::format("{}", position.giou_sum)},
-                  {"conf_sum", fmt::format("{}", position.conf_sum)},
-                  {"prob_sum", fmt::format("{}", position.prob_sum)},
-                  {"images", fmt::format("{}", position.images)},
-                  {"batch", fmt::format("{}", position.batch)},
-                  {"pictures", fmt::format("{}", position.pictures)},
-                  {"batches_per_update", fmt::format("{}", position.batches_per_update)},
-                  {"seed", fmt::format("{}", static_cast<int64_t>(position.seed))},
-                  {"plan", plan},
-                  {"args", args_toml}};
+  write_position(run.position, state.values);
+  state.values.insert({{"optimizer", to_string(optimizer.options().kind)},
+                       {"ema", fmt::format("{}", optimizer.options().ema_decay)},
+                       {"frozen_layers", fmt::format("{}", network.frozen_layers())},
+                       {"accumulated", fmt::format("{}", optimizer.accumulated())},
+                       {"plan", run.plan},
+                       {"results", run.results},
+                       {"args", run.args_toml}});
+  make_directories(weights_folder);
   save_model(weights_folder / "next.h5", model, &state);
   rotate(weights_folder / "next.h5", weights_folder / "last.h5", weights_folder / "last.prev.h5");
 }
 
 std::optional<Checkpoint> load_checkpoint(const fs::path& weights_folder) {
-  for (const char* name : {"last.h5", "last.prev.h5"}) {
-    const fs::path path = weights_folder / name;
-    if (!fs::exists(path)) continue;
+  std::vector<fs::path> there;  // next.h5: of a process that was killed before it could put it in its place
+  for (const char* name : {"last.h5", "next.h5", "last.prev.h5"}) {
+    if (fs::exists(weights_folder / name)) there.push_back(weights_folder / name);
+  }
+  for (const fs::path& path : there) {
     try {
       Checkpoint checkpoint;
       checkpoint.model = load_model(path, &checkpoint.state);
       checkpoint.path = path;
-      checkpoint.position = position_of(checkpoint.state);
+      checkpoint.position = read_position(checkpoint.state.values);
       return checkpoint;
     } catch (const Error& error) {
-      const bool other = std::string_view(name) == "last.h5" && fs::exists(weights_folder / "last.prev.h5");
       const std::string reason = error.what();
       const std::string where = reason.find(path.string()) == std::string::npos ? path.string() + ": " : "";
-      if (!other) throw Error(where + reason, error.kind());
-      log_warning("{}{}; trying the checkpoint before it", where, reason);
+      if (path == there.back()) throw Error(where + reason, error.kind());
+      log_warning("{}{}; trying the next best checkpoint", where, reason);
     }
   }
   return std::nullopt;
@@ -150,10 +107,11 @@ void check_resumable(const Checkpoint& checkpoint, const TrainOptions& options, 
         "{}: it is of another network or other classes than --model {} --imgsz {}x{} --data {}; {} {}", path,
         options.model, options.width, options.height, options.data.data, kAdvice, path);
   const TrainingState& state = checkpoint.state;
-  const std::string& kind = text_of(state, "optimizer");
-  const double ema = number(state, "ema");
-  const int64_t frozen = count(state, "frozen_layers");
-  check(kind == options.optimizer && (ema > 0) == (options.ema > 0) && frozen == frozen_layers(options, spec),
+  const std::string& kind = state_text(state.values, "optimizer");
+  const double ema = state_number(state.values, "ema");
+  const int64_t frozen = state_count(state.values, "frozen_layers");
+  check(kind == to_string(parse_optimizer(options.optimizer)) && (ema > 0) == (options.ema > 0) &&
+            frozen == frozen_layers(options, spec),
         "{}: it was trained with --optimizer {} --ema {} --freeze {}, which --optimizer {} --ema {} --freeze {} cannot "
         "go on with; {} {}",
         path, kind, ema, frozen, options.optimizer, options.ema, options.freeze, kAdvice, path);
@@ -169,7 +127,7 @@ void check_resumable(const Checkpoint& checkpoint, const TrainOptions& options, 
 void restore_optimizer(const Checkpoint& checkpoint, const TorchNetwork& network, Optimizer& optimizer) {
   const TrainingState& state = checkpoint.state;
   const torch::NoGradGuard no_grad;
-  optimizer.resume_at(checkpoint.position.step, count(state, "accumulated"));
+  optimizer.resume_at(checkpoint.position.step, state_count(state.values, "accumulated"));
   for (OptimizerParam& param : optimizer.params()) {
     const ParamSlot& slot = network.slots()[param.slot];
     for (auto& [folder, tensor] : state_of(param, optimizer)) {

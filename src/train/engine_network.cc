@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
 #include "engine/training_tune.h"
 #include "train/setup.h"
 
@@ -20,6 +22,21 @@ std::vector<TrainingTensor> tensors_of(TorchNetwork& network) {
     tensors.push_back({param.data_ptr<float>(), nullptr});
   }
   return tensors;
+}
+
+TrainingOptions engine_options(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options) {
+  TrainingOptions engine;
+  engine.plan = plan;
+  engine.threads = options.threads;
+  engine.bn_momentum = options.bn_momentum;
+  engine.frozen_layers = frozen_layers(options, spec);
+  return engine;
+}
+
+// Values and gradients; moments or velocity, running average, sums over batches. About: frozen layers count in full.
+int64_t bytes_of_parameters(const NetworkSpec& spec, const TrainOptions& options) {
+  const int copies = 2 + (options.optimizer == "adam" ? 2 : 1) + (options.ema > 0) + (batches_per_update(options) > 1);
+  return copies * count_params(spec).all * int64_t{sizeof(float)};
 }
 
 torch::Tensor view_of(const RawMap& map) {
@@ -73,7 +90,7 @@ void EngineNetwork::backward(const std::vector<torch::Tensor>& map_gradients) {
     planes.push_back(gradient.to(torch::kFloat32).contiguous());
     pointers.push_back(planes.back().data_ptr<float>());
   }
-  engine_.backward(pointers, gradients());
+  gradient_squares_ = engine_.backward(pointers, gradients());
 }
 
 std::vector<float*> EngineNetwork::gradients() {
@@ -127,15 +144,35 @@ std::string plan_text(const std::optional<TrainingPlan>& plan) {
   return plan ? write_training_plan(*plan) : kTrainedByTorch;
 }
 
+void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options) {
+  const TrainingOptions engine = engine_options(plan, spec, options);
+  const auto check_size = [&](const std::string& option, int width, int height) {
+    TrainingMemory memory;
+    try {
+      memory = training_memory(with_input_size(spec, width, height), options.batch, engine);
+    } catch (const Error& error) {
+      fail("{}: {}", option, error.what());
+    }
+    const double maps = static_cast<double>(memory.maps), kernels = static_cast<double>(memory.kernels);
+    const double rest = static_cast<double>(bytes_of_parameters(spec, options));
+    check(
+        maps + kernels + rest <= static_cast<double>(machine_memory()),
+        "{}: a batch of {} takes {} for maps and their gradients, {} for copies of the kernels, {} for parameters and "
+        "what the optimizer keeps of them, and this machine has {}; use a smaller --batch (--nominal-batch keeps the "
+        "updates as they are) or size",
+        option, options.batch, human_bytes(maps), human_bytes(kernels), human_bytes(rest),
+        human_bytes(static_cast<double>(machine_memory())));
+  };
+  for (const int size : options.multi_scale) check_size(fmt::format("--multi-scale {}", size), size, size);
+  if (options.multi_scale.empty()) {
+    check_size(fmt::format("--imgsz {}x{}", options.width, options.height), options.width, options.height);
+  }
+}
+
 std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const std::optional<TrainingPlan>& plan,
                                                    const TrainOptions& options) {
   if (!plan) return nullptr;
-  TrainingOptions engine;
-  engine.plan = *plan;
-  engine.threads = options.threads;
-  engine.bn_momentum = options.bn_momentum;
-  engine.frozen_layers = frozen_layers(options, network.spec());
-  return std::make_unique<EngineNetwork>(network, std::move(engine));
+  return std::make_unique<EngineNetwork>(network, engine_options(*plan, network.spec(), options));
 }
 
 }  // namespace yolov3

@@ -5,6 +5,7 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,9 @@ class EngineNetwork {
   // The maps are valid until the next call.
   std::vector<torch::Tensor> forward(const torch::Tensor& images);
 
+  // Euclidean norm of the gradients of the last backward pass; not finite when any of them is not.
+  double gradient_norm() const { return std::sqrt(gradient_squares_); }
+
   void parameters_changed() { engine_.parameters_changed(); }  // to be told after each update
   const TrainingEngine& engine() const { return engine_; }
 
@@ -39,6 +43,7 @@ class EngineNetwork {
   TorchNetwork& network_;
   TrainingEngine engine_;
   torch::Tensor anchor_;  // what autograd thinks the maps come from
+  double gradient_squares_ = 0;
 };
 
 // The word that stands for a plan where LibTorch's own operators train.
@@ -50,6 +55,10 @@ inline const std::string kTrainedByTorch = "torch";
 std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const NetworkSpec& spec,
                                         const std::string& resumed = "");
 std::string plan_text(const std::optional<TrainingPlan>& plan);
+
+// That this plan can train the batches of a run. Errors: a layer that oneDNN cannot do at --imgsz or at a size of
+// --multi-scale; a batch that takes more memory than there is.
+void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options);
 
 // Null without a plan.
 std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const std::optional<TrainingPlan>& plan,

@@ -10,6 +10,7 @@
 #include "net/models.h"
 #include "train/loss.h"
 #include "train/parameters.h"
+#include "train/setup.h"
 
 namespace yolov3 {
 namespace {
@@ -81,6 +82,24 @@ TEST(EngineNetwork, SlowTheFullNetworkLearnsAsItDoesByLibTorch) {
   EXPECT_LT(libtorch.back(), 0.2 * libtorch[0]) << "it learns";
   EXPECT_LT(mean_distance(ours, libtorch), 3 * mean_distance(moved, libtorch))
       << "LibTorch from itself: " << mean_distance(moved, libtorch);
+}
+
+TEST(EngineNetwork, ItsNormIsThatOfTheGradients) {
+  const NetworkSpec spec = yolov3_tiny({.classes = 2, .width = 64, .height = 64});
+  for (const char* freeze : {"0", "6"}) {
+    TrainOptions options;
+    options.engine = "dnnl";
+    options.precision = "f32";
+    options.freeze = freeze;
+    TorchNetwork network(spec, random_weights(spec), torch::kCPU, false, 0.1, frozen_layers(options, spec));
+    const auto native = make_engine_network(network, choose_plan(options, spec), options);
+    torch::Tensor sum = torch::zeros({});
+    for (const torch::Tensor& map : native->forward(torch::rand({2, 3, 64, 64}))) sum = sum + map.square().sum();
+    sum.backward();
+    const double norm = make_optimizer(network, options).gradient_norm();
+    EXPECT_GT(norm, 0);
+    EXPECT_NEAR(native->gradient_norm(), norm, 1e-10 * norm) << "--freeze " << freeze;
+  }
 }
 
 // Dropout's seed comes from LibTorch's generator: a resumed run, which sets it anew each step, repeats itself.

@@ -25,7 +25,7 @@ std::vector<Annotation> crowded_picture(Rng& rng) {
   return objects;
 }
 
-TEST(Explain, IgnoresWhatTheLossIgnores) {
+void expect_same_ignored(const AssignOptions& options) {
   const std::vector<Head> all = heads(yolov3({.classes = 2, .width = 160, .height = 96}));
   Rng rng(3);
   int64_t seen = 0;
@@ -38,9 +38,9 @@ TEST(Explain, IgnoresWhatTheLossIgnores) {
       for (float& value : raw.back().values()) value = static_cast<float>(0.5 * rng.normal());
       raw_torch.push_back(torch::from_blob(raw.back().data(), raw.back().shape()).clone());
     }
-    const YoloLoss loss = yolo_loss(raw_torch, all, {objects}, assign({objects}, all), {});
+    const YoloLoss loss = yolo_loss(raw_torch, all, {objects}, assign({objects}, all, options), {});
     const Answers answers =
-        explain_answers(views_of(raw), all, objects, explain_targets(objects, all), LossOptions{}.ignore_iou);
+        explain_answers(views_of(raw), all, objects, explain_targets(objects, all, options), LossOptions{}.ignore_iou);
     std::vector<torch::Tensor> mine;
     for (const Head& head : all) mine.push_back(torch::zeros({1, 3, head.grid_height, head.grid_width}, torch::kBool));
     for (const IgnoredPrediction& i : answers.ignored)
@@ -49,6 +49,14 @@ TEST(Explain, IgnoresWhatTheLossIgnores) {
     seen += static_cast<int64_t>(answers.ignored.size());
   }
   EXPECT_GT(seen, 50);
+}
+
+TEST(Explain, IgnoresWhatTheLossIgnores) { expect_same_ignored({}); }
+
+TEST(Explain, IgnoresWhatTheLossIgnoresByOtherRules) {
+  expect_same_ignored({.ignore_all = true});
+  expect_same_ignored({.matching = Matching::best, .measure = AnchorMeasure::shape, .ignore_all = true});
+  expect_same_ignored({.measure = AnchorMeasure::ratio, .collision = CollisionRule::free});
 }
 
 }  // namespace

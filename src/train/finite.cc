@@ -18,10 +18,10 @@ BadCell cell_at(const torch::Tensor& raw, size_t h, const Head& head, const int6
           at[1] % per_anchor,
           at[2],
           at[3],
-          raw[at[0]][at[1]][at[2]][at[3]].item<float>()};
+          raw[at[0]][at[1]][at[2]][at[3]].item<double>()};
 }
 
-torch::Tensor on_cpu(const torch::Tensor& map) { return map.detach().to(torch::kCPU, torch::kFloat32).contiguous(); }
+torch::Tensor on_cpu(const torch::Tensor& map) { return map.detach().to(torch::kCPU, torch::kFloat64).contiguous(); }
 
 }  // namespace
 
@@ -54,7 +54,7 @@ BadCell find_largest_cell(const std::vector<torch::Tensor>& raw_maps, const std:
 std::string describe(const BadCell& cell, const std::vector<Head>& heads) {
   static constexpr const char* kChannels[] = {"tx", "ty", "tw", "th", "objectness"};
   const std::string channel = cell.channel < 5 ? kChannels[cell.channel] : fmt::format("class {}", cell.channel - 5);
-  return fmt::format("head {} (stride {}), cell (gy {}, gx {}), anchor {}, {} = {}", cell.head,
+  return fmt::format("head {} (stride {}), cell (gy {}, gx {}), anchor {}, {} = {:.6g}", cell.head,
                      heads[static_cast<size_t>(cell.head)].stride_x, cell.gy, cell.gx, cell.anchor, channel,
                      cell.value);
 }

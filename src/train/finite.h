@@ -16,7 +16,7 @@ namespace yolov3 {
 struct BadCell {
   bool found = false;
   int64_t image = 0, head = 0, anchor = 0, channel = 0, gy = 0, gx = 0;
-  float value = 0;
+  double value = 0;
 };
 BadCell find_bad_cell(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads);
 

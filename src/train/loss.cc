@@ -1,6 +1,6 @@
 #include "train/loss.h"
 
-#include <limits>
+#include <algorithm>
 
 #include "base/error.h"
 #include "detect/decode.h"
@@ -12,34 +12,6 @@ using torch::indexing::Slice;
 
 // Cells x true boxes that the ignore mask compares at once, to bound the memory.
 constexpr int64_t kIgnoreChunk = int64_t{1} << 22;
-
-torch::Tensor divide_safely(const torch::Tensor& numerator, const torch::Tensor& denominator) {
-  const double tiny = denominator.scalar_type() == torch::kFloat64 ? std::numeric_limits<double>::min()
-                                                                   : std::numeric_limits<float>::min();
-  return numerator / denominator.clamp_min(tiny);
-}
-
-struct Corners {
-  torch::Tensor x0, y0, x1, y1;
-};
-
-Corners corners(const torch::Tensor& centers) {
-  const torch::Tensor half_w = centers.select(-1, 2) * 0.5, half_h = centers.select(-1, 3) * 0.5;
-  const torch::Tensor cx = centers.select(-1, 0), cy = centers.select(-1, 1);
-  return {cx - half_w, cy - half_h, cx + half_w, cy + half_h};
-}
-
-struct Overlap {
-  torch::Tensor intersection, united;
-};
-
-Overlap overlap(const Corners& a, const Corners& b) {
-  const torch::Tensor w = (torch::minimum(a.x1, b.x1) - torch::maximum(a.x0, b.x0)).clamp_min(0);
-  const torch::Tensor h = (torch::minimum(a.y1, b.y1) - torch::maximum(a.y0, b.y0)).clamp_min(0);
-  const torch::Tensor area_a = (a.x1 - a.x0) * (a.y1 - a.y0), area_b = (b.x1 - b.x0) * (b.y1 - b.y0);
-  const torch::Tensor intersection = w * h;
-  return {intersection, area_a + area_b - intersection};
-}
 
 // Where a head's positives are and what they should be, on the device and in the type of its raw map.
 struct PositiveCells {
@@ -90,7 +62,7 @@ torch::Tensor decode_boxes(const torch::Tensor& tx, const torch::Tensor& ty, con
                       -1);
 }
 
-// Background cells (N,A,G,G) whose predicted box overlaps a true box of this head by at least ignore_iou.
+// Background cells (N,A,G,G) whose predicted box overlaps one of true_objects by at least ignore_iou.
 torch::Tensor ignore_mask(const torch::Tensor& raw, const Head& head,
                           const std::vector<std::vector<Annotation>>& objects,
                           const std::vector<std::vector<int>>& true_objects, double ignore_iou) {
@@ -131,22 +103,85 @@ torch::Tensor cross_entropy(const torch::Tensor& logits, const torch::Tensor& ta
   return torch::binary_cross_entropy_with_logits(logits, target, {}, {}, at::Reduction::None);
 }
 
-torch::Tensor giou_part(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head) {
+// The predicted boxes of the positives, centre boxes in pixels.
+torch::Tensor predicted_boxes(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head) {
   const auto like = at_positives.options();
   const torch::Tensor sizes = anchor_sizes(head, like).index_select(0, cells.anchor);
-  const torch::Tensor predicted = decode_boxes(at_positives.select(1, 0), at_positives.select(1, 1),
-                                               at_positives.select(1, 2), at_positives.select(1, 3), cells.gx.to(like),
-                                               cells.gy.to(like), sizes.select(1, 0), sizes.select(1, 1), head);
-  const double input_area = static_cast<double>(head.stride_x) * head.grid_width * head.stride_y * head.grid_height;
-  const torch::Tensor weight = 2.0 - cells.box.select(1, 2) * cells.box.select(1, 3) / input_area;
-  return (weight * (1.0 - giou_centers(predicted, cells.box))).sum();
+  return decode_boxes(at_positives.select(1, 0), at_positives.select(1, 1), at_positives.select(1, 2),
+                      at_positives.select(1, 3), cells.gx.to(like), cells.gy.to(like), sizes.select(1, 0),
+                      sizes.select(1, 1), head);
 }
 
-torch::Tensor prob_part(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head,
-                        double smoothing) {
+// What coordinate_loss compares the box logits with: the inverse of the decode.
+torch::Tensor coordinate_targets(const PositiveCells& cells, const Head& head, const torch::TensorOptions& like) {
+  const torch::Tensor sizes = anchor_sizes(head, like).index_select(0, cells.anchor);
+  const double s = head.scale_xy, shift = 0.5 * (s - 1);
+  const auto place = [&](int64_t axis, const torch::Tensor& cell, double stride) {
+    return ((cells.box.select(1, axis) / stride - cell.to(like) + shift) / s).clamp(0, 1);
+  };
+  return torch::stack(
+      {place(0, cells.gx, head.stride_x), place(1, cells.gy, head.stride_y),
+       (cells.box.select(1, 2) / sizes.select(1, 0)).log(), (cells.box.select(1, 3) / sizes.select(1, 1)).log()},
+      1);
+}
+
+// Sum over the positives; `predicted` is of no use to BoxLoss::mse.
+torch::Tensor box_part(const torch::Tensor& at_positives, const torch::Tensor& predicted, const PositiveCells& cells,
+                       const Head& head, const LossOptions& options) {
+  const torch::Tensor of_each =
+      options.box_loss == BoxLoss::mse
+          ? coordinate_loss(at_positives.narrow(1, 0, 4), coordinate_targets(cells, head, at_positives.options()))
+          : 1.0 - overlap_centers(options.box_loss, predicted, cells.box);
+  if (!options.small_box_weight) return of_each.sum();
+  const double input_area = static_cast<double>(head.stride_x) * head.grid_width * head.stride_y * head.grid_height;
+  const torch::Tensor weight = 2.0 - cells.box.select(1, 2) * cells.box.select(1, 3) / input_area;
+  return (weight * of_each).sum();
+}
+
+torch::Tensor class_part(const torch::Tensor& at_positives, const PositiveCells& cells, const Head& head,
+                         const LossOptions& options) {
   const torch::Tensor logits = at_positives.index({Slice(), Slice(5, torch::indexing::None)});  // P,K
   const torch::Tensor one_hot = torch::zeros_like(logits).scatter_(1, cells.class_id.unsqueeze(1), 1.0);
-  return cross_entropy(logits, one_hot * (1.0 - smoothing) + smoothing / head.classes).sum();
+  const double smoothing = options.label_smoothing, classes = options.smooth_to == SmoothTo::half ? 2 : head.classes;
+  const torch::Tensor losses = cross_entropy(logits, one_hot * (1.0 - smoothing) + smoothing / classes);
+  if (options.class_weights.empty()) return losses.sum();
+  const torch::Tensor weights = torch::tensor(options.class_weights, torch::kFloat64).to(losses.options());  // K
+  return (losses * weights.index_select(0, cells.class_id).unsqueeze(1)).sum();
+}
+
+// responsible: 1 at positives, else 0; target: what the objectness should be; counted: 0 where it is left alone.
+torch::Tensor objectness_part(const torch::Tensor& logits, const torch::Tensor& responsible,
+                              const torch::Tensor& target, const torch::Tensor& counted, const LossOptions& options) {
+  torch::Tensor weight = counted;
+  if (options.focal_power != 0) {
+    const torch::Tensor error = target - logits.sigmoid();
+    const bool square = options.focal_power == 2;
+    weight = weight * (square ? error.pow(2) : error.abs().pow(options.focal_power));
+  }
+  if (options.focal_balance != 0) {
+    weight = weight * (responsible * options.focal_balance + (1 - responsible) * (1 - options.focal_balance));
+  }
+  return (weight * cross_entropy(logits, target)).sum();
+}
+
+// What a head's sums are divided by.
+struct Divisors {
+  double box, objectness, classes;
+};
+
+Divisors divisors(LossNorm norm, int64_t batch, int64_t positives, int64_t all_positives, int64_t cells,
+                  int64_t classes) {
+  const auto at_least_one = [](int64_t count) { return static_cast<double>(std::max<int64_t>(count, 1)); };
+  switch (norm) {
+    case LossNorm::positives: {
+      const double count = at_least_one(all_positives);
+      return {count, count, count};
+    }
+    case LossNorm::means: return {at_least_one(positives), at_least_one(cells), at_least_one(positives * classes)};
+    case LossNorm::batch: break;
+  }
+  const auto pictures = static_cast<double>(batch);
+  return {pictures, pictures, pictures};
 }
 
 HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
@@ -157,57 +192,72 @@ HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
       raw_map.contiguous().view({batch, anchors, 5 + head.classes, raw_map.size(2), raw_map.size(3)});
   const auto like = raw.options();
   const PositiveCells cells = positive_cells(index, objects, targets, like);
+  const torch::Tensor logits = raw.select(2, 4);  // N,A,G,G
 
   HeadLoss loss;
   loss.positives = cells.image.size(0);
+  const Divisors by = divisors(options.norm, batch, loss.positives, static_cast<int64_t>(targets.positives.size()),
+                               logits.numel(), head.classes);
   const torch::Tensor at_positives = raw.index({cells.image, cells.anchor, Slice(), cells.gy, cells.gx});  // P,5+K
-  loss.parts.giou = giou_part(at_positives, cells, head) / batch;
-  loss.parts.prob = prob_part(at_positives, cells, head, options.label_smoothing) / batch;
+  const torch::Tensor predicted = predicted_boxes(at_positives, cells, head);
+  loss.parts.giou = box_part(at_positives, predicted, cells, head, options) / by.box;
+  loss.parts.prob = class_part(at_positives, cells, head, options) / by.classes;
 
-  const torch::Tensor logits = raw.select(2, 4);  // N,A,G,G
-  const torch::Tensor responsible =
-      torch::zeros(logits.sizes(), like)
-          .index_put_({cells.image, cells.anchor, cells.gy, cells.gx}, torch::ones({}, like));
+  const auto at_cells = [&](const torch::Tensor& values) {
+    return torch::zeros(logits.sizes(), like).index_put_({cells.image, cells.anchor, cells.gy, cells.gx}, values);
+  };
+  const torch::Tensor responsible = at_cells(torch::ones({}, like));
   loss.ignored =
-      ignore_mask(raw.detach(), head, objects, targets.true_objects[static_cast<size_t>(index)], options.ignore_iou)
+      ignore_mask(raw.detach(), head, objects, targets.ignore_objects[static_cast<size_t>(index)], options.ignore_iou)
           .logical_and_(responsible == 0);
-  const torch::Tensor focal = (responsible - logits.sigmoid()).pow(2);
   const torch::Tensor counted = loss.ignored.logical_not().to(like.dtype());
-  loss.parts.conf = (counted * focal * cross_entropy(logits, responsible)).sum() / batch;
+  const torch::Tensor target = options.objectness_target == ObjectnessTarget::iou
+                                   ? at_cells(iou_centers(predicted.detach(), cells.box).clamp(0, 1))
+                                   : responsible;
+  loss.parts.conf = objectness_part(logits, responsible, target, counted, options) / by.objectness;
   return loss;
 }
 
 }  // namespace
 
-torch::Tensor iou_centers(const torch::Tensor& a, const torch::Tensor& b) {
-  const Overlap shared = overlap(corners(a), corners(b));
-  return divide_safely(shared.intersection, shared.united);
-}
-
-torch::Tensor giou_centers(const torch::Tensor& a, const torch::Tensor& b) {
-  const Corners p = corners(a), q = corners(b);
-  const Overlap shared = overlap(p, q);
-  const torch::Tensor enclosing = (torch::maximum(p.x1, q.x1) - torch::minimum(p.x0, q.x0)).clamp_min(0) *
-                                  (torch::maximum(p.y1, q.y1) - torch::minimum(p.y0, q.y0)).clamp_min(0);
-  return divide_safely(shared.intersection, shared.united) - divide_safely(enclosing - shared.united, enclosing);
-}
-
 YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads,
                    const std::vector<std::vector<Annotation>>& objects_net, const Targets& targets,
                    const LossOptions& options) {
   check(raw_maps.size() == heads.size(), "{} raw maps for {} heads", raw_maps.size(), heads.size());
+  check_head_balance(options, heads.size());
   YoloLoss loss;
   for (size_t h = 0; h < heads.size(); ++h) {
     loss.heads.push_back(head_loss(raw_maps[h], static_cast<int>(h), heads[h], objects_net, targets, options));
   }
   const auto zero = torch::zeros({}, raw_maps[0].options());
   loss.parts = {zero, zero, zero};
-  for (const HeadLoss& head : loss.heads) {
-    loss.parts.giou = loss.parts.giou + options.box_gain * head.parts.giou;
-    loss.parts.conf = loss.parts.conf + options.obj_gain * head.parts.conf;
-    loss.parts.prob = loss.parts.prob + options.cls_gain * head.parts.prob;
+  for (size_t h = 0; h < heads.size(); ++h) {
+    const LossParts& parts = loss.heads[h].parts;
+    const double balance = options.head_balance.empty() ? 1.0 : options.head_balance[h];
+    loss.parts.giou = loss.parts.giou + options.box_gain * parts.giou;
+    loss.parts.conf = loss.parts.conf + options.obj_gain * balance * parts.conf;
+    loss.parts.prob = loss.parts.prob + options.cls_gain * parts.prob;
   }
   return loss;
+}
+
+void check_loss_options(const LossOptions& options) {
+  check(options.label_smoothing >= 0 && options.label_smoothing < 1,
+        "--label-smoothing {}: expected 0 or more and under 1", options.label_smoothing);
+  check(options.focal_power == 0 || options.focal_power >= 1,
+        "--focal-power {}: expected 0 (plain cross entropy) or at least 1: between them its slope is infinite at 0",
+        options.focal_power);
+  check(options.focal_balance >= 0 && options.focal_balance < 1, "--focal-balance {}: expected 0 (off) or under 1",
+        options.focal_balance);
+  for (const double weight : options.head_balance) {
+    check(weight >= 0, "--head-balance {}: weights are 0 or more", fmt::join(options.head_balance, ","));
+  }
+}
+
+void check_head_balance(const LossOptions& options, size_t heads) {
+  check(options.head_balance.empty() || options.head_balance.size() == heads,
+        "--head-balance {}: {} weights for {} heads; give one a head, small objects first",
+        fmt::join(options.head_balance, ","), options.head_balance.size(), heads);
 }
 
 }  // namespace yolov3

@@ -1,4 +1,5 @@
-// The loss of the notes' compute_loss: GIoU of the boxes, focal objectness, class cross entropy.
+// The loss of the notes' compute_loss: GIoU of the boxes, focal objectness, class cross entropy; LossOptions has other
+// rules for each. docs/loss.md: all formulae.
 //
 // Shape: raw maps N,A*(5+K),G_h,G_w logits, as engines give them. Frame: network pixels.
 // Only positives are gathered for the box and class parts and only real boxes are compared for the ignore mask, so that
@@ -13,13 +14,14 @@
 #include "base/objects.h"
 #include "detect/assign.h"
 #include "net/spec.h"
+#include "train/box_loss.h"
 #include "train/options.h"
 
 namespace yolov3 {
 
-// Sums over cells, means over the batch; scalars that carry gradients.
+// Sums over cells, means over the batch (or as LossOptions::norm says); scalars that carry gradients.
 struct LossParts {
-  torch::Tensor giou, conf, prob;
+  torch::Tensor giou, conf, prob;  // boxes, by whichever box loss; objectness; classes
   torch::Tensor total() const { return giou + conf + prob; }
 };
 
@@ -30,18 +32,19 @@ struct HeadLoss {
 };
 
 struct YoloLoss {
-  LossParts parts;              // weighted by the gains, summed over heads
+  LossParts parts;              // weighted by the gains and the head balance, summed over heads
   std::vector<HeadLoss> heads;  // unweighted
 };
 
-// heads must describe the grids of the raw maps. Objects are the targets' (Targets index them).
+// heads must describe the grids of the raw maps. Objects are the targets' (Targets index them). Errors: a head balance
+// for another number of heads.
 YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads,
                    const std::vector<std::vector<Annotation>>& objects_net, const Targets& targets,
                    const LossOptions& options);
 
-// Element by element over rows of centre boxes cx, cy, w, h (P,4): intersection over union and its generalised form,
-// arXiv 1902.09630, equation for axis-aligned boxes. In [-1,1]; 0 and finite for empty boxes.
-torch::Tensor iou_centers(const torch::Tensor& a, const torch::Tensor& b);
-torch::Tensor giou_centers(const torch::Tensor& a, const torch::Tensor& b);
+// Errors: settings without meaning, naming the option.
+void check_loss_options(const LossOptions& options);
+// ... or for a network of other heads.
+void check_head_balance(const LossOptions& options, size_t heads);
 
 }  // namespace yolov3

@@ -145,5 +145,27 @@ TEST(Loss, GainsWeighTheParts) {
   EXPECT_DOUBLE_EQ(weighed.parts.prob.item<double>(), 0.5 * plain.parts.prob.item<double>());
 }
 
+// At logit 0 each of the two classes costs ln 2, whatever the target: a positive costs 2 ln 2 times its class's weight.
+TEST(Loss, ClassWeightsMultiplyTheClassPartOfTheirPositives) {
+  const std::vector<Head> net_heads = heads(yolov3({.classes = 2, .width = 64, .height = 64}));
+  std::vector<torch::Tensor> raw;
+  for (const Head& head : net_heads) {
+    raw.push_back(torch::zeros({1, 21, head.grid_height, head.grid_width}, torch::kFloat64));
+  }
+  const LossOptions weighted{.class_weights = {0.5, 3}};
+  for (const int class_id : {0, 1}) {
+    const std::vector<std::vector<Annotation>> objects{{{.box = {8, 8, 24, 24}, .class_id = class_id}}};
+    const Targets targets = assign(objects, net_heads);
+    const YoloLoss plain = yolo_loss(raw, net_heads, objects, targets, {});
+    const YoloLoss loss = yolo_loss(raw, net_heads, objects, targets, weighted);
+    const auto positives = static_cast<double>(targets.positives.size());
+    ASSERT_GT(positives, 0);
+    EXPECT_NEAR(plain.parts.prob.item<double>(), 2 * std::log(2.0) * positives, 1e-12);
+    EXPECT_NEAR(loss.parts.prob.item<double>(), (class_id == 0 ? 0.5 : 3.0) * 2 * std::log(2.0) * positives, 1e-12);
+    EXPECT_EQ(loss.parts.giou.item<double>(), plain.parts.giou.item<double>());
+    EXPECT_EQ(loss.parts.conf.item<double>(), plain.parts.conf.item<double>());
+  }
+}
+
 }  // namespace
 }  // namespace yolov3

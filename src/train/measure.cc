@@ -72,7 +72,8 @@ class Bench {
     const auto lost = Clock::now();
     total.backward();
     const auto backward = Clock::now();
-    check(std::isfinite(optimizer_.gradient_norm()), "the gradient is not finite");
+    const double gradient_norm = engine_ != nullptr ? engine_->gradient_norm() : optimizer_.gradient_norm();
+    check(std::isfinite(gradient_norm), "the gradient is not finite");
     const auto norm = Clock::now();
     optimizer_.step(kRate);
     optimizer_.clear_gradients();

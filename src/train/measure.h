@@ -12,7 +12,8 @@ namespace yolov3 {
 
 struct StepParts {
   double forward = 0, loss = 0, backward = 0, norm = 0,
-         update = 0;  // ms; norm: of the gradients, with the finite check
+         update =
+             0;  // ms; norm: of the gradients, with the finite check; oneDNN's engine has it from the backward pass
   double total() const { return forward + loss + backward + norm + update; }
 };
 

@@ -1,6 +1,7 @@
 // Stands in for the trainer where LibTorch was left out of the build.
 #include "base/error.h"
 #include "train/measure.h"
+#include "train/replay.h"
 #include "train/trainer.h"
 
 namespace yolov3 {
@@ -23,5 +24,8 @@ TrainResult train(const TrainOptions&, const std::string&, const std::function<v
 TrainingMeasure measure_training(const NetworkSpec&, const TrainOptions&, int, int) { refuse(); }
 StepParts median(const std::vector<StepParts>&) { refuse(); }
 double median_total(const std::vector<StepParts>&) { refuse(); }
+
+ReplayCase load_replay(const std::filesystem::path&) { refuse(); }
+ReplayReport replay_step(const ReplayCase&, const TrainOptions&, const std::string&) { refuse(); }
 
 }  // namespace yolov3

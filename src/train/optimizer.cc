@@ -46,11 +46,12 @@ Number* advance(Number* data, int64_t first) {
 }
 
 // The fused pass. Without a gradient only the average follows.
-void update_with_kernels(OptimizerParam& param, const torch::Tensor& gradient, OptimizerKind kind,
+void update_with_kernels(OptimizerParam& param, const torch::Tensor& gradient, const OptimizerOptions& options,
                          const UpdateRates& rates) {
   const UpdateKernels& kernels = update_kernels();
   if (!gradient.defined() && !param.average.defined()) return;
-  const auto update = !gradient.defined() ? kernels.follow : kind == OptimizerKind::adam ? kernels.adam : kernels.sgd;
+  const auto sgd = options.nesterov ? kernels.nesterov : kernels.sgd;
+  const auto update = !gradient.defined() ? kernels.follow : options.kind == OptimizerKind::adam ? kernels.adam : sgd;
   const UpdatePiece all{data_of(param.value),  data_of(gradient),      data_of(param.mean),
                         data_of(param.square), data_of(param.average), param.value.numel()};
   for_blocks(all.count, [&](int64_t first, int64_t n) {
@@ -60,9 +61,9 @@ void update_with_kernels(OptimizerParam& param, const torch::Tensor& gradient, O
   });
 }
 
-void update_with_operators(OptimizerParam& param, const torch::Tensor& raw_gradient, OptimizerKind kind,
+void update_with_operators(OptimizerParam& param, const torch::Tensor& raw_gradient, const OptimizerOptions& options,
                            const UpdateRates& r) {
-  if (raw_gradient.defined() && kind == OptimizerKind::adam) {
+  if (raw_gradient.defined() && options.kind == OptimizerKind::adam) {
     const torch::Tensor gradient = raw_gradient * r.gradient_scale;
     param.mean.mul_(r.beta1).add_(gradient, 1.0f - r.beta1);
     param.square.mul_(r.beta2).addcmul_(gradient, gradient, 1.0f - r.beta2);
@@ -70,7 +71,7 @@ void update_with_operators(OptimizerParam& param, const torch::Tensor& raw_gradi
   } else if (raw_gradient.defined()) {
     const torch::Tensor gradient = (raw_gradient * r.gradient_scale).add_(param.value, r.decay);
     param.mean.mul_(r.momentum).add_(gradient);
-    param.value.add_(param.mean, -r.rate);
+    param.value.add_(options.nesterov ? gradient.add(param.mean, r.momentum) : param.mean, -r.rate);
   }
   if (param.average.defined()) param.average.add_(param.value - param.average, r.average_rate);
 }
@@ -78,8 +79,8 @@ void update_with_operators(OptimizerParam& param, const torch::Tensor& raw_gradi
 }  // namespace
 
 OptimizerKind parse_optimizer(const std::string& word) {
-  if (word == "adam") return OptimizerKind::adam;
-  check(word == "sgd", "--optimizer {}: expected adam or sgd", word);
+  if (word == "adam" || word == "adamw") return OptimizerKind::adam;
+  check(word == "sgd", "--optimizer {}: expected adam, adamw or sgd", word);
   return OptimizerKind::sgd;
 }
 
@@ -191,9 +192,9 @@ void Optimizer::step(double lr, double gradient_scale) {
     const torch::Tensor gradient = aligned_gradient(param);
     const UpdateRates rates = rates_of(param, lr, gradient_scale);
     if (ours(param.value)) {
-      update_with_kernels(param, gradient, options_.kind, rates);
+      update_with_kernels(param, gradient, options_, rates);
     } else {
-      update_with_operators(param, gradient, options_.kind, rates);
+      update_with_operators(param, gradient, options_, rates);
     }
   }
 }

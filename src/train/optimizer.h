@@ -1,5 +1,6 @@
 // The optimizer, and the finite check that comes before it: Adam (arXiv 1412.6980) with decoupled weight decay (AdamW,
-// arXiv 1711.05101), or SGD with momentum and coupled (L2) weight decay as Darknet and torch::optim::SGD have it. On
+// arXiv 1711.05101), or SGD with momentum, Nesterov's or not, and coupled (L2) weight decay as Darknet and
+// torch::optim::SGD have it. On
 // the side a running average of the parameters (EMA), and gradients of several batches averaged into one update.
 //
 // On the CPU each parameter is one fused, vectorised pass of our own (train/optimizer_kernels.h has the formulas), the
@@ -18,13 +19,14 @@ namespace yolov3 {
 struct UpdateRates;
 
 enum class OptimizerKind { adam, sgd };
-OptimizerKind parse_optimizer(const std::string& word);  // "adam", "sgd". Errors: another word
+OptimizerKind parse_optimizer(const std::string& word);  // "adam", "adamw" (the same), "sgd". Errors: another word
 std::string to_string(OptimizerKind kind);
 
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::adam;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // Adam
   double momentum = 0.9;                              // SGD
+  bool nesterov = false;                              // SGD
   double ema_decay = 0;                               // of the running average; 0 = none is kept
   double ema_warmup = 2000;  // updates; the decay of update t is ema_decay * (1 - exp(-t / ema_warmup))
 };
@@ -53,6 +55,7 @@ class Optimizer {
   void accumulate(int64_t pictures);
   void average_gradients(int64_t pictures);
   int64_t accumulated() const { return accumulated_; }  // pictures
+  void forget_accumulated() { accumulated_ = 0; }
 
   // The update with gradients scaled by `gradient_scale` (clipping). A parameter without a gradient stays, and its
   // average follows it.

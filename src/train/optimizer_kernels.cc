@@ -26,14 +26,14 @@ ALWAYS_INLINE void adam_loop(float* __restrict value, const float* __restrict gr
   }
 }
 
-template <bool kAveraged>
+template <bool kAveraged, bool kNesterov>
 ALWAYS_INLINE void sgd_loop(float* __restrict value, const float* __restrict gradient, float* __restrict velocity,
                             float* __restrict average, int64_t count, const UpdateRates& r) {
   for (int64_t i = 0; i < count; ++i) {
     const float g = gradient[i] * r.gradient_scale + r.decay * value[i];
     const float v = r.momentum * velocity[i] + g;
     velocity[i] = v;
-    const float next = value[i] - r.rate * v;
+    const float next = value[i] - r.rate * (kNesterov ? g + r.momentum * v : v);
     value[i] = next;
     if constexpr (kAveraged) average[i] += r.average_rate * (next - average[i]);
   }
@@ -73,9 +73,16 @@ ALWAYS_INLINE double square_sum_loop(const float* values, int64_t count) {
   }                                                                                                             \
   __attribute__((target(isa))) void sgd_##name(const UpdatePiece& p, const UpdateRates& r) {                    \
     if (p.average) {                                                                                            \
-      sgd_loop<true>(p.value, p.gradient, p.first, p.average, p.count, r);                                      \
+      sgd_loop<true, false>(p.value, p.gradient, p.first, p.average, p.count, r);                               \
     } else {                                                                                                    \
-      sgd_loop<false>(p.value, p.gradient, p.first, nullptr, p.count, r);                                       \
+      sgd_loop<false, false>(p.value, p.gradient, p.first, nullptr, p.count, r);                                \
+    }                                                                                                           \
+  }                                                                                                             \
+  __attribute__((target(isa))) void nesterov_##name(const UpdatePiece& p, const UpdateRates& r) {               \
+    if (p.average) {                                                                                            \
+      sgd_loop<true, true>(p.value, p.gradient, p.first, p.average, p.count, r);                                \
+    } else {                                                                                                    \
+      sgd_loop<false, true>(p.value, p.gradient, p.first, nullptr, p.count, r);                                 \
     }                                                                                                           \
   }                                                                                                             \
   __attribute__((target(isa))) void follow_##name(const UpdatePiece& p, const UpdateRates& r) {                 \
@@ -91,8 +98,8 @@ ALWAYS_INLINE double square_sum_loop(const float* values, int64_t count) {
   __attribute__((target(isa))) double square_sum_##name(const float* values, int64_t count) {                   \
     return square_sum_loop(values, count);                                                                      \
   }                                                                                                             \
-  constexpr UpdateKernels k_##name{#name,      adam_##name, sgd_##name,       follow_##name,                    \
-                                   add_##name, mean_##name, square_sum_##name};
+  constexpr UpdateKernels k_##name{#name,         adam_##name, sgd_##name,  nesterov_##name,                    \
+                                   follow_##name, add_##name,  mean_##name, square_sum_##name};
 
 UPDATE_KERNELS(sse2, "sse2")
 UPDATE_KERNELS(avx2, "avx2")

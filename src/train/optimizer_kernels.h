@@ -4,8 +4,8 @@
 //
 //   Adam   first = beta1*first + (1-beta1)*g       second = beta2*second + (1-beta2)*g*g
 //          value = value*keep - rate*first / (sqrt(second)*square_scale + epsilon)
-//   SGD    first = momentum*first + (g + decay*value)
-//          value = value - rate*first
+//   SGD    d = g + decay*value       first = momentum*first + d
+//          value = value - rate*first                          Nesterov's: value = value - rate*(d + momentum*first)
 //   both   average = average + average_rate*(value - average)      where there is an average
 //
 // Threads: any; nothing here starts threads.
@@ -37,6 +37,7 @@ struct UpdateKernels {
   const char* name = "";
   void (*adam)(const UpdatePiece& piece, const UpdateRates& rates) = nullptr;
   void (*sgd)(const UpdatePiece& piece, const UpdateRates& rates) = nullptr;
+  void (*nesterov)(const UpdatePiece& piece, const UpdateRates& rates) = nullptr;
   void (*follow)(const UpdatePiece& piece, const UpdateRates& rates) = nullptr;  // the average alone
 
   // sum = sum + scale*gradient; gradient = (sum + scale*gradient)*inverse.

@@ -11,9 +11,10 @@ Optimizer make_optimizer(TorchNetwork& network, const TrainOptions& options) {
                       .weight_decay = slot.kind == ParamKind::kernel ? options.weight_decay : 0.0,
                       .slot = i});
   }
-  return Optimizer(
-      std::move(params),
-      {.kind = parse_optimizer(options.optimizer), .momentum = options.momentum, .ema_decay = options.ema});
+  return Optimizer(std::move(params), {.kind = parse_optimizer(options.optimizer),
+                                       .momentum = options.momentum,
+                                       .nesterov = options.nesterov,
+                                       .ema_decay = options.ema});
 }
 
 Weights trained_weights(const TorchNetwork& network, const Optimizer& optimizer) {

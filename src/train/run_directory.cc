@@ -61,20 +61,23 @@ fs::path make_run_directory(const fs::path& project, const std::string& name) {
   fail("{}: 99999 runs of that name; choose another --name", (project / name).string());
 }
 
-ResultsCsv::ResultsCsv(fs::path path, int first_epoch) : path_(std::move(path)) {
-  if (!fs::exists(path_)) return;
-  const std::string text = read_file(path_);
+void ResultsCsv::take_over(const std::string& text, int end) {
+  records_.clear();
   for (const std::string_view line : split_lines(text)) {
     const std::optional<EpochRecord> record = parse_row(line);
-    if (record && record->epoch < first_epoch) records_.push_back(*record);
+    if (record && record->epoch < end) records_.push_back(*record);
   }
 }
 
 void ResultsCsv::add(const EpochRecord& record) {
   records_.push_back(record);
+  write_file(path_, text());
+}
+
+std::string ResultsCsv::text() const {
   std::string text = std::string(kHeader) + "\n";
   for (const EpochRecord& row : records_) text += csv_row(row) + "\n";
-  write_file(path_, text);
+  return text;
 }
 
 std::vector<std::pair<std::string, float>> epoch_scalars(const EpochRecord& r) {

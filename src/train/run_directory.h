@@ -27,9 +27,12 @@ struct EpochRecord {
 // results.csv, rewritten whole and atomically after each epoch.
 class ResultsCsv {
  public:
-  // Takes over the rows of epochs below `first_epoch` when the file exists (resume).
-  ResultsCsv(std::filesystem::path path, int first_epoch);
+  explicit ResultsCsv(std::filesystem::path path) : path_(std::move(path)) {}
+
+  // Of a run that goes on: the rows of an earlier text() of epochs below `end`; the file is not touched.
+  void take_over(const std::string& text, int end);
   void add(const EpochRecord& record);
+  std::string text() const;  // what the file holds, or would if it could be written
   const std::vector<EpochRecord>& records() const { return records_; }
 
  private:

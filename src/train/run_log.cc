@@ -1,11 +1,18 @@
 #include "train/run_log.h"
 
+#include <algorithm>
+
 #include "base/files.h"
 #include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
 #include "data/cut_out.h"
+#include "data/text_guard.h"
 #include "image/jpeg.h"
 #include "image/load.h"
 #include "image/plot.h"
+
+namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
@@ -21,13 +28,67 @@ void add_point(Series& series, double x, double y) {
 
 }  // namespace
 
-RunLog::RunLog(std::filesystem::path directory, int first_epoch)
-    : directory_(std::move(directory)), csv_(directory_ / "results.csv", first_epoch) {
+EpochRecord training_record(const RunPosition& position, double lr) {
+  const auto images = static_cast<double>(std::max<int64_t>(position.images, 1));
+  return {.epoch = position.epoch,
+          .box_loss = position.giou_sum / images,
+          .obj_loss = position.conf_sum / images,
+          .cls_loss = position.prob_sum / images,
+          .lr = lr};
+}
+
+std::string describe_epoch(const EpochRecord& r, const EpochSpeed& speed) {
+  std::string line = fmt::format("epoch {}", r.epoch + 1);
+  if (speed.epochs > 0) line += fmt::format("/{}", speed.epochs);
+  line += fmt::format(": loss {:.3f} (giou {:.3f} conf {:.3f} prob {:.3f}) ", r.box_loss + r.obj_loss + r.cls_loss,
+                      r.box_loss, r.obj_loss, r.cls_loss);
+  if (r.validated) {
+    line += fmt::format("mAP50 {:.4f} mAP50-95 {:.4f} P {:.3f} R {:.3f} ", r.map50, r.map50_95, r.precision, r.recall);
+  }
+  line += fmt::format("lr {:.2e}, ", r.lr);
+  if (speed.images > 0) {
+    line += fmt::format("{:.2f} images/s, data {:.0f}%, memory {}, ",
+                        static_cast<double>(speed.images) / speed.train_seconds,
+                        100 * speed.wait_seconds / speed.train_seconds, human_bytes(peak_memory()));
+  }
+  return line + human_seconds(speed.seconds) + (speed.best ? ", best" : "");
+}
+
+std::string describe_step(const StepRecord& step) {
+  return fmt::format("giou {:.3f} conf {:.3f} prob {:.3f} lr {:.2e}", step.giou, step.conf, step.prob, step.lr);
+}
+
+std::map<std::string, std::string> model_facts(const EpochRecord& record, const RunPosition& position,
+                                               const std::string& over, const std::string& data) {
+  std::map<std::string, std::string> facts = {
+      {"epoch", fmt::format("{}", record.epoch)},
+      {"mAP_0.5", record.validated ? fmt::format("{:.4f}", record.map50) : "not measured"},
+      {"mAP_0.5:0.95", record.validated ? fmt::format("{:.4f}", record.map50_95) : "not measured"},
+      {"data", data}};
+  if (!over.empty()) facts["ended"] = over;
+  if (position.skipped > 0) facts["skipped_batches"] = fmt::format("{}", position.skipped);
+  if (position.rollbacks > 0) facts["rollbacks"] = fmt::format("{}", position.rollbacks);
+  return facts;
+}
+
+RunLog::RunLog(fs::path directory) : directory_(std::move(directory)), csv_(directory_ / "results.csv") {
   attempt(kEvents, [&] { events_.emplace(directory_); });
+}
+
+void RunLog::go_on(const RunPosition& position, const std::optional<std::string>& results) {
+  const fs::path file = directory_ / "results.csv";
+  attempt("results.csv", [&] {
+    csv_.take_over(results ? *results : fs::exists(file) ? read_file(file) : "", position.epoch);
+  });
+  write_events([&](EventWriter& events) { events.session_start(position.step + 1); });
 }
 
 bool RunLog::attempt(const std::string& what, const std::function<void()>& write) {
   try {
+    if (!fs::exists(directory_ / "weights")) {
+      make_directories(directory_ / "weights");
+      log_warning("{}: the folder of the run was gone and is made again", directory_.string());
+    }
     write();
     failing_.erase(what);
     return true;
@@ -37,9 +98,10 @@ bool RunLog::attempt(const std::string& what, const std::function<void()>& write
   }
 }
 
-void RunLog::events(const std::function<void(EventWriter&)>& write) {
-  if (!events_) return;
+// A file that was taken away would take what is written, and be lost.
+void RunLog::write_events(const std::function<void(EventWriter&)>& write) {
   attempt(kEvents, [&] {
+    if (!events_ || !fs::exists(events_->path())) events_.emplace(directory_);
     write(*events_);
     events_->flush();
   });
@@ -47,8 +109,8 @@ void RunLog::events(const std::function<void(EventWriter&)>& write) {
 
 void RunLog::step(const StepRecord& r) {
   const auto value = [](double number) { return static_cast<float>(number); };
-  events([&](EventWriter& writer) {
-    writer.scalars(r.step, {{"lr", value(r.lr)},
+  write_events([&](EventWriter& events) {
+    events.scalars(r.step, {{"lr", value(r.lr)},
                             {"loss/total_loss", value(r.giou + r.conf + r.prob)},
                             {"loss/giou_loss", value(r.giou)},
                             {"loss/conf_loss", value(r.conf)},
@@ -59,21 +121,22 @@ void RunLog::step(const StepRecord& r) {
 void RunLog::epoch(const EpochRecord& record, int64_t step) {
   attempt("results.csv", [&] { csv_.add(record); });
   attempt("the curves", [&] { draw_curves(); });
-  events([&](EventWriter& writer) { writer.scalars(step, epoch_scalars(record)); });
+  write_events([&](EventWriter& events) { events.scalars(step, epoch_scalars(record)); });
 }
 
 void RunLog::speed(const SpeedRecord& r, int64_t step) {
-  events([&](EventWriter& writer) {
-    writer.scalars(step, {{"speed/images_per_second", static_cast<float>(r.images_per_second)},
-                          {"speed/data_wait", static_cast<float>(r.data_wait)},
-                          {"memory/peak_gb", static_cast<float>(r.peak_bytes / 1e9)}});
+  if (r.images == 0 || r.seconds <= 0) return;
+  write_events([&](EventWriter& writer) {
+    writer.scalars(step, {{"speed/images_per_second", static_cast<float>(static_cast<double>(r.images) / r.seconds)},
+                          {"speed/data_wait", static_cast<float>(r.wait_seconds / r.seconds)},
+                          {"memory/peak_gb", static_cast<float>(peak_memory() / 1e9)}});
   });
 }
 
 void RunLog::picture(const std::string& name, int64_t step) {
   const std::filesystem::path file = directory_ / (name + ".jpg");
   if (!std::filesystem::exists(file)) return;  // a full disk, said already
-  events([&](EventWriter& writer) {
+  write_events([&](EventWriter& writer) {
     const Image small = shrunk(load_image(file).image, kEventPicturePx);
     writer.picture(step, "pictures/" + name, {small.width, small.height, encode_jpeg(small, 80)});
   });
@@ -81,7 +144,7 @@ void RunLog::picture(const std::string& name, int64_t step) {
 
 void RunLog::pr_curves(const Metrics& metrics, const std::vector<std::string>& names, int64_t step) {
   PrCurve all{std::vector<int64_t>(kCurvePoints), std::vector<int64_t>(kCurvePoints), std::vector<int64_t>(kCurvePoints)};
-  events([&](EventWriter& writer) {
+  write_events([&](EventWriter& writer) {
     for (size_t k = 0; k < names.size(); ++k) {
       const ClassCurves& curves = metrics.classes[k].curves;
       PrCurve one{{curves.right.begin(), curves.right.end()}, {curves.wrong.begin(), curves.wrong.end()}, {}};
@@ -91,7 +154,7 @@ void RunLog::pr_curves(const Metrics& metrics, const std::vector<std::string>& n
         all.wrong[i] += one.wrong[i];
         all.missed[i] += one.missed[i];
       }
-      if (k < kEventClasses && curves.objects > 0) writer.pr_curve(step, "pr/" + names[k], one);
+      if (k < kEventClasses && curves.objects > 0) writer.pr_curve(step, "pr/" + shown(names[k]), one);
     }
     writer.pr_curve(step, "pr_all/all", all);
   });

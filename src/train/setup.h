@@ -6,11 +6,12 @@
 
 #include "format/model_file.h"
 #include "train/options.h"
+#include "train/schedule.h"
 
 namespace yolov3 {
 
 // The network of options.model for these classes at options' size. Errors: a .cfg of another class count, with all
-// counts.
+// counts; a head balance for other heads.
 NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names);
 
 // Fresh weights, and over them those of options.weights where they fit; a table says which.
@@ -23,6 +24,9 @@ bool use_bf16(const TrainOptions& options);
 // The first layers that options.freeze leaves as they are. Errors: neither a number nor backbone, a network without a
 // known backbone, nothing left to train.
 int frozen_layers(const TrainOptions& options, const NetworkSpec& spec);
+
+// The rates of a run of `epochs` epochs of so many updates each; with --time the total is a first guess.
+Schedule make_schedule(const TrainOptions& options, int64_t steps_per_epoch);
 
 // Batches whose gradients make one update; at the end of an epoch it may be fewer.
 int64_t batches_per_update(const TrainOptions& options);

@@ -1,14 +1,39 @@
 #include "train/start.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/text.h"
+#include "data/loader.h"
 #include "engine/torch_network.h"
+#include "train/class_weights.h"
 #include "train/engine_network.h"
+#include "train/memory_plan.h"
+#include "train/overfit.h"
 #include "train/setup.h"
+#include "train/stopping.h"
+
+namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
+
+// Once, before the run: at the smallest size, where most are left out.
+void tell_of_tiny_objects(const Dataset& train, const TrainOptions& options) {
+  LoaderOptions loader;
+  loader.width = options.width;
+  loader.height = options.height;
+  if (!options.multi_scale.empty()) loader.width = loader.height = *std::ranges::min_element(options.multi_scale);
+  const TinyObjects found = find_tiny_objects(train, loader);
+  if (found.tiny == 0) return;
+  log_info(
+      "train: {} of {} boxes are under {} px wide or high at {}x{} and left out of training, the first in {}; a larger "
+      "--imgsz keeps them",
+      found.tiny, found.objects, loader.min_box_px, loader.width, loader.height, found.first);
+}
 
 RunData load_run_data(const TrainOptions& options) {
   RunData data;
@@ -18,14 +43,29 @@ RunData load_run_data(const TrainOptions& options) {
     if (report.defects.empty()) return;
     log_info("{}: {}", split, trim(describe(report, 5)));
     data.listing += split + ":\n" + describe(report, report.defects.size()) + "\n";
+    if (split == "train") data.train_defects = report.counts();
   };
   load("train", data.train);
   check(!data.train.examples.empty(), "--data {}: the train split has no pictures", options.data.data);
-  if (options.validate) {
+  if (options.overfit > 0) {
+    reduce_to_overfit(data, options);
+  } else if (options.validate) {
     load("val", data.val);
     check(data.val.names == data.train.names, "--data {}: train and val have different class names", options.data.data);
   }
+  tell_of_tiny_objects(options.overfit > 0 ? data.val : data.train, options);
   return data;
+}
+
+// What --image-weights and --class-weights come to here.
+std::vector<double> weigh(const Dataset& train, const TrainOptions& options) {
+  const std::string pictures = describe_weights(PictureSampler(train, options.image_weights));
+  if (!pictures.empty()) log_info("{}", pictures);
+  const std::vector<double> weights = make_class_weights(options.class_weights, train);
+  std::string list;
+  for (size_t k = 0; k < weights.size(); ++k) list += fmt::format(", {} {:.3g}", train.names[k], weights[k]);
+  if (!list.empty()) log_info("class weights: {}", list.substr(2));
+  return weights;
 }
 
 NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std::optional<Checkpoint>& checkpoint) {
@@ -47,25 +87,112 @@ NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std:
 
 std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std::filesystem::path& directory) {
   if (!options.resume) return std::nullopt;
-  std::optional<Checkpoint> checkpoint = load_checkpoint(directory / "weights");
+  const fs::path weights = directory / "weights";
+  std::optional<Checkpoint> checkpoint = load_checkpoint(weights);
   if (!checkpoint) {
     log_info("{}: no checkpoint yet, starting from the beginning", directory.string());
-  } else if (checkpoint->position.epoch < options.epochs) {
+    return checkpoint;
+  }
+  std::error_code none;
+  if (checkpoint->path.filename() != "last.h5" && fs::exists(weights / "last.h5")) {
+    fs::rename(weights / "last.h5", weights / "last.damaged.h5", none);  // not to become the one before the last
+  }
+  if (why_over(checkpoint->position, options).empty()) {
     log_info("{}: going on at epoch {}, batch {}", checkpoint->path.string(), checkpoint->position.epoch + 1,
              checkpoint->position.next_batch + 1);
   }
   return checkpoint;
 }
 
-Start accept(const TrainOptions& options, const std::optional<Checkpoint>& checkpoint) {
+void clean_up(const fs::path& directory) {
+  int files = 0;
+  for (const fs::path& folder : {directory, directory / "weights"}) {
+    if (fs::exists(folder)) files += remove_unfinished_files(folder);
+  }
+  if (files > 0) log_info("{}: removed {} files that a killed process had not finished", directory.string(), files);
+}
+
+std::string effective_args(std::string args_toml, const TrainOptions& options,
+                           const std::optional<TrainingPlan>& plan) {
+  const auto put = [&](const std::string& line, const std::string& chosen) {
+    const size_t at = args_toml.find("\n" + line + "\n");
+    if (at != std::string::npos) args_toml.replace(at + 1, line.size(), chosen);
+  };
+  if (plan) put("training-plan = \"\"", fmt::format("training-plan = \"{}\"", write_training_plan(*plan)));
+  put("batch = \"auto\"", fmt::format("batch = {}", options.batch));
+  return args_toml;
+}
+
+namespace {
+
+int64_t checkpoint_bytes(const std::optional<Checkpoint>& checkpoint) {
+  int64_t numbers = 0;
+  if (!checkpoint) return 0;
+  for (const Tensor& tensor : checkpoint->model.weights.tensors) numbers += tensor.size();
+  for (const auto& [name, tensor] : checkpoint->state.tensors) numbers += tensor.size();
+  return numbers * static_cast<int64_t>(sizeof(float));
+}
+
+// The largest batch that fits, where it is asked for; and a word on the memory in any case. program: bytes that the
+// process has without the network.
+void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
+  if (!start.device.is_cpu()) {
+    check(options.batch != kAutoBatch, "--batch auto: only the memory of a CPU is known beforehand; give a number");
+    return;
+  }
+  const auto estimate_of = [&](int batch) {
+    TrainOptions with = options;
+    with.batch = batch;
+    return estimate_memory(start.spec, with, start.plan, program, static_cast<int64_t>(start.data.val.examples.size()));
+  };
+  const int64_t available = available_memory(), reach = process_memory() + available;
+  if (options.batch == kAutoBatch) {
+    check(available >= 0, "--batch auto: this system does not say how much memory is available; give a number");
+    const auto pictures = static_cast<int64_t>(start.data.train.examples.size());
+    const int64_t most = std::min<int64_t>(
+        {kLargestAutoBatch, pictures, options.nominal_batch > 0 ? options.nominal_batch : kLargestAutoBatch});
+    const auto usable = static_cast<int64_t>(kUsableMemory * static_cast<double>(reach));
+    options.batch =
+        largest_batch(static_cast<int>(most), usable, [&](int batch) { return estimate_of(batch).total(); });
+    check(options.batch > 0,
+          "--batch auto: one picture at a time would take {}, {} can be had; a smaller --imgsz or a "
+          "smaller --model needs less",
+          human_bytes(static_cast<double>(estimate_of(1).total())), human_bytes(static_cast<double>(usable)));
+    log_info("--batch auto: {}{}", options.batch, options.batch == most ? ", the most that it takes" : "");
+  }
+  const MemoryEstimate estimate = estimate_of(options.batch);
+  log_info("memory at most about {}", describe(estimate));
+  if (available >= 0 && estimate.total() > reach) {
+    log_warning("only {} can be had; a smaller --batch (or auto) or --imgsz needs less",
+                human_bytes(static_cast<double>(reach)));
+  }
+}
+
+}  // namespace
+
+Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint) {
   Start start{.data = load_run_data(options)};
+  const int64_t program = process_memory() - checkpoint_bytes(checkpoint);
+  if (checkpoint && options.batch == kAutoBatch) options.batch = static_cast<int>(checkpoint->position.batch);
   start.spec = spec_of(options, start.data, checkpoint);
+  start.class_weights = weigh(start.data.train, options);
   start.device = parse_device(options.device);
   start.weights =
       checkpoint ? checkpoint->model.weights : make_initial_weights(options, start.spec, start.data.train.names);
-  start.plan = choose_plan(options, start.spec, checkpoint ? checkpoint->plan() : "");
+  TrainOptions for_plan = options;
+  if (options.batch == kAutoBatch) for_plan.batch = TrainOptions{}.batch;
+  start.plan = choose_plan(for_plan, start.spec, checkpoint ? checkpoint->plan() : "");
+  if (start.plan) check_training_plan(*start.plan, start.spec, for_plan);
   start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
+  decide_batch(options, start, program);
   return start;
+}
+
+std::string describe(const Start& start, const TrainOptions& options) {
+  return fmt::format("{} training and {} validation pictures, {} classes, {} {}x{}, batches of {}, {} {}, seed {}",
+                     start.data.train.examples.size(), start.data.val.examples.size(), start.data.train.names.size(),
+                     options.model, options.width, options.height, options.batch, start.plan ? "oneDNN" : "LibTorch",
+                     start.bf16 ? "bf16" : "f32", options.seed);
 }
 
 }  // namespace yolov3

@@ -1,12 +1,14 @@
 // What a training run starts from. Whatever can be refused is refused here, before the run has a folder, so that a mistake
-// leaves no empty run behind; all but a convolution that oneDNN has no code for, which is found at the first batch.
+// leaves no empty run behind.
 #pragma once
 
 #include <torch/torch.h>
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/dataset.h"
 #include "engine/training_plan.h"
@@ -21,6 +23,7 @@ namespace yolov3 {
 struct RunData {
   Dataset train, val;
   std::string listing;
+  std::map<std::string, int64_t> train_defects;  // of the train split, by reason
 };
 
 struct Start {
@@ -30,12 +33,22 @@ struct Start {
   torch::Device device = torch::kCPU;
   std::optional<TrainingPlan> plan;  // nothing: LibTorch's own operators
   bool bf16 = false;
+  std::vector<double> class_weights;  // LossOptions::class_weights
 };
 
 // The checkpoint to go on from, when --resume asks for one and there is one.
 std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std::filesystem::path& directory);
 
-// Reads the data, makes or loads the weights, chooses the training plan. Errors: whatever of the options cannot be.
-Start accept(const TrainOptions& options, const std::optional<Checkpoint>& checkpoint);
+// Removes what killed processes left unfinished in the folder of a run to be resumed; it is locked.
+void clean_up(const std::filesystem::path& directory);
+
+// args.toml with what was chosen at the start, plan and batch, so that it repeats the run.
+std::string effective_args(std::string args_toml, const TrainOptions& options, const std::optional<TrainingPlan>& plan);
+
+// Reads the data, makes or loads the weights, chooses the training plan, and options.batch where that is kAutoBatch.
+// Errors: whatever of the options cannot be.
+Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint);
+
+std::string describe(const Start& start, const TrainOptions& options);
 
 }  // namespace yolov3

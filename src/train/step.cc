@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "train/finite.h"
 #include "train/loss.h"
 
 namespace yolov3 {
@@ -41,8 +40,8 @@ StepLosses Stepper::run(const Batch& batch, double lr, bool update, const std::v
   const torch::Tensor images = images_of(batch);
   const std::vector<torch::Tensor> raw_maps =
       engine_ != nullptr ? engine_->forward(images) : network_.forward(images, /*training=*/true);
-  const YoloLoss loss =
-      yolo_loss(raw_maps, net_heads, objects, assign(objects, net_heads, options_.assign), options_.loss);
+  const Targets targets = assign(objects, net_heads, options_.assign);
+  const YoloLoss loss = yolo_loss(raw_maps, net_heads, objects, targets, options_.loss);
 
   const torch::Tensor total = loss.parts.total();
   const StepLosses losses{loss.parts.giou.item<double>(), loss.parts.conf.item<double>(),
@@ -52,44 +51,45 @@ StepLosses Stepper::run(const Batch& batch, double lr, bool update, const std::v
   const double norm = loss_is_finite ? finish_gradients(batch.images.dim(0), update) : NAN;
   if (!std::isfinite(norm) || !network_.statistics_are_finite()) {
     network_.restore_statistics(statistics);
-    const std::string reason = blame(batch, raw_maps, loss_is_finite);
-    fail("the loss or its gradient is not finite (giou {}, conf {}, prob {}): {}", losses.giou, losses.conf,
-         losses.prob, reason);
+    const std::string reason =
+        find_blame(network_, {batch, net_heads, objects, targets, raw_maps, loss_is_finite, dataset_});
+    throw NonFinite(fmt::format("the loss or its gradient is not finite (giou {}, conf {}, prob {}): {}", losses.giou,
+                                losses.conf, losses.prob, reason));
   }
   if (update) {
-    const bool clip = options_.clip_norm > 0 && norm > options_.clip_norm;
-    optimizer_.step(lr, clip ? options_.clip_norm / norm : 1.0);
-    optimizer_.clear_gradients();
-    if (engine_ != nullptr) engine_->parameters_changed();
+    update_parameters(lr, norm);
   } else {
     optimizer_.accumulate(batch.images.dim(0));
   }
   return losses;
 }
 
+void Stepper::update_parameters(double lr, double norm) {
+  const bool clip = options_.clip_norm > 0 && norm > options_.clip_norm;
+  optimizer_.step(lr, clip ? options_.clip_norm / norm : 1.0);
+  optimizer_.clear_gradients();
+  if (engine_ != nullptr) engine_->parameters_changed();
+}
+
+bool Stepper::finish_update(double lr) {
+  if (optimizer_.accumulated() == 0) return false;
+  optimizer_.average_gradients(0);
+  const double norm = optimizer_.gradient_norm();
+  if (std::isfinite(norm)) {
+    update_parameters(lr, norm);
+    return true;
+  }
+  optimizer_.clear_gradients();
+  optimizer_.forget_accumulated();
+  return false;
+}
+
 // The norm of the batch's gradients; of an update's from several batches, once they are their mean, the mean's.
 double Stepper::finish_gradients(int64_t pictures, bool update) {
-  const double norm = optimizer_.gradient_norm();
+  const double norm = engine_ != nullptr ? engine_->gradient_norm() : optimizer_.gradient_norm();
   if (!update || optimizer_.accumulated() == 0 || !std::isfinite(norm)) return norm;
   optimizer_.average_gradients(pictures);
   return optimizer_.gradient_norm();
-}
-
-// Batch norm spreads one picture's NaN over the batch, so each picture is run alone, by the running statistics, to find
-// the one that is to blame.
-std::string Stepper::blame(const Batch& batch, const std::vector<torch::Tensor>& raw_maps, bool loss_is_finite) {
-  const torch::NoGradGuard no_grad;
-  const std::vector<Head>& net_heads = heads_of(batch);
-  const torch::Tensor images = images_of(batch);
-  for (int64_t n = 0; n < images.size(0); ++n) {
-    const BadCell cell = find_bad_cell(network_.forward(images.narrow(0, n, 1), /*training=*/false), net_heads);
-    if (cell.found) return fmt::format("image {}: {}", picture(batch, n), describe(cell, net_heads));
-  }
-  BadCell cell = find_bad_cell(raw_maps, net_heads);
-  if (!cell.found) cell = find_largest_cell(raw_maps, net_heads);
-  const std::string place = fmt::format("image {}: {}", picture(batch, cell.image), describe(cell, net_heads));
-  const std::string layer = loss_is_finite ? find_bad_gradient(network_.params(), network_.slots()) : "";
-  return layer.empty() ? place : fmt::format("the gradient of {}; the largest logit is in {}", layer, place);
 }
 
 const std::vector<Head>& Stepper::heads_of(const Batch& batch) {
@@ -97,11 +97,6 @@ const std::vector<Head>& Stepper::heads_of(const Batch& batch) {
   auto& known = heads_of_size_[{width, height}];
   if (known.empty()) known = heads(with_input_size(network_.spec(), width, height));
   return known;
-}
-
-std::string Stepper::picture(const Batch& batch, int64_t index) const {
-  const Example& example = dataset_.examples[static_cast<size_t>(batch.examples[static_cast<size_t>(index)])];
-  return fmt::format("{} ({})", example.image.string(), example.origin);
 }
 
 }  // namespace yolov3

@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "engine/torch_network.h"
 #include "train/engine_network.h"
+#include "train/forensics.h"
 #include "train/optimizer.h"
 #include "train/options.h"
 
@@ -28,16 +29,19 @@ class Stepper {
 
   // update: the batch completes an update, made with its gradients and those of the batches before it; otherwise its
   // gradients wait for the next batch.
-  // Errors: a loss or gradient that is not finite, and others from below. Nothing was touched then, running statistics and the gradients that
-  // wait included, and the message names picture, head and cell, or the layer.
+  // Errors: NonFinite (train/forensics.h), and others from below. Nothing was touched then, running statistics and the
+  // gradients that wait included.
   StepLosses step(const Batch& batch, double lr, bool update = true);
+
+  // In place of a batch that would have completed an update and is left out: the update of the batches before it, if any
+  // wait and their mean is finite. Whether there was one. None waits afterwards.
+  bool finish_update(double lr);
 
  private:
   StepLosses run(const Batch& batch, double lr, bool update, const std::vector<torch::Tensor>& statistics);
   double finish_gradients(int64_t pictures, bool update);
-  std::string blame(const Batch& batch, const std::vector<torch::Tensor>& raw_maps, bool loss_is_finite);
+  void update_parameters(double lr, double norm);
   const std::vector<Head>& heads_of(const Batch& batch);
-  std::string picture(const Batch& batch, int64_t index) const;
 
   TorchNetwork& network_;
   EngineNetwork* engine_;

@@ -141,5 +141,32 @@ TEST(Step, StatisticsFollowEveryBatch) {
   }
 }
 
+// The last batch of an update is left out: the update is that of the four pictures before it.
+TEST(Step, AnUpdateIsFinishedWithoutItsLastBatch) {
+  Rig left_out(small_network(true)), alone(small_network(true));
+  EXPECT_FALSE(left_out.stepper.finish_update(0.1)) << "nothing waits";
+  left_out.stepper.step(random_batch(0, 4), 0.1, false);
+  EXPECT_TRUE(left_out.stepper.finish_update(0.1));
+  alone.stepper.step(random_batch(0, 4), 0.1, true);
+  EXPECT_EQ(left_out.network.weights(), alone.network.weights());
+  EXPECT_EQ(left_out.optimizer.steps(), 1);
+  EXPECT_EQ(left_out.optimizer.accumulated(), 0);
+}
+
+TEST(Step, AnUpdateOfSumsThatAreNotFiniteIsDropped) {
+  Rig s(small_network(true));
+  s.stepper.step(random_batch(0, 4), 0.1, false);
+  const Weights weights = s.network.weights();
+  for (OptimizerParam& param : s.optimizer.params()) param.sum.fill_(std::numeric_limits<float>::infinity());
+  EXPECT_FALSE(s.stepper.finish_update(0.1));
+  EXPECT_EQ(s.network.weights(), weights);
+  EXPECT_EQ(s.optimizer.accumulated(), 0);
+  s.stepper.step(random_batch(4, 4), 0.1, true);  // and the next is as if it had never been
+  EXPECT_EQ(s.optimizer.steps(), 1);
+  for (const Tensor& tensor : s.network.weights().tensors) {
+    for (const float value : tensor.values()) ASSERT_TRUE(std::isfinite(value));
+  }
+}
+
 }  // namespace
 }  // namespace yolov3

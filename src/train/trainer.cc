@@ -1,7 +1,5 @@
 #include "train/trainer.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_lock.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -20,13 +19,16 @@
 #include "engine/torch_network.h"
 #include "train/checkpoint.h"
 #include "train/optimizer.h"
+#include "train/overfit.h"
 #include "train/parameters.h"
+#include "train/recovery.h"
+#include "train/replay_case.h"
 #include "train/run_log.h"
 #include "train/run_report.h"
-#include "train/schedule.h"
 #include "train/setup.h"
 #include "train/start.h"
 #include "train/step.h"
+#include "train/stopping.h"
 #include "train/validate.h"
 
 namespace fs = std::filesystem;
@@ -38,13 +40,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Bytes that the process has held at most.
-double peak_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return 1024.0 * static_cast<double>(usage.ru_maxrss);
-}
-
 LoaderOptions training_loader(const TrainOptions& options) {
   LoaderOptions loader;
   loader.batch = options.batch;
@@ -52,41 +47,43 @@ LoaderOptions training_loader(const TrainOptions& options) {
   loader.height = options.height;
   loader.multi_scale = options.multi_scale;
   loader.multi_scale_every = options.multi_scale_every;
-  loader.shuffle = true;
-  loader.augmented = true;
+  loader.shuffle = loader.augmented = options.overfit == 0;
   loader.augment = options.augment;
+  if (options.close_mosaic > 0) loader.strong_epochs = options.epochs - options.close_mosaic;
+  loader.image_weights = options.image_weights;
   loader.exact_decode = options.exact_decode;
   loader.workers = options.workers;
   loader.seed = options.seed;
   return loader;
 }
 
-// args.toml with the plan that was chosen, so that it repeats the run.
-std::string with_plan(std::string args_toml, const std::optional<TrainingPlan>& plan) {
-  const std::string empty = "training-plan = \"\"";
-  const size_t at = args_toml.find(empty);
-  if (plan && at != std::string::npos) args_toml.insert(at + empty.size() - 1, write_training_plan(*plan));
-  return args_toml;
-}
-
 class Trainer {
  public:
   Trainer(const TrainOptions& options, const std::string& args_toml, Start start,
-          const std::optional<Checkpoint>& checkpoint, fs::path directory, std::function<void(int64_t)> on_batch);
+          const std::optional<Checkpoint>& checkpoint, fs::path directory, std::function<void(int64_t)> on_batch,
+          Clock::time_point began);
   TrainResult run();
 
  private:
   void run_epochs();
   void train_epoch();
   void train_batch(const Batch& batch);
+  void count_batch(const Batch& batch, const StepLosses& losses, double lr, bool update);
+  void answer(const NonFinite& error, const Batch& batch, double lr, bool update);
+  std::string save_replay_of(const NonFinite& error, const Batch& batch, double lr, bool update);
+  void skip_batch(double lr, bool update);
+  void roll_back();
   void show_progress(const Batch& batch, Progress& progress) const;
   void finish_epoch();
   EpochRecord judge_epoch();
-  void describe_epoch(const EpochRecord& record, bool best) const;
   void save_epoch(const EpochRecord& record);
   void report_epoch(bool best);
   bool save_last();
+  bool overfit_done() const { return options_.overfit > 0 && overfit_.passed(); }
+  void save_when_due(double ahead = 0);
+  double rate(int64_t step) const { return schedule_.rate(step) * position_.rate_scale; }
   int64_t batches_done() const { return position_.epoch * loader_.batches_per_epoch() + position_.next_batch; }
+  int64_t draws() const { return static_cast<int64_t>(options_.seed + static_cast<uint64_t>(batches_done())); }
   Model model() const { return {spec_, trained_weights(network_, optimizer_), data_.train.names, facts_}; }
 
   const TrainOptions options_;
@@ -105,18 +102,25 @@ class Trainer {
   RunLog log_;
   Schedule schedule_;
   RunPosition position_;
+  std::string over_;                          // why nothing is left to do
   std::map<std::string, std::string> facts_;  // of the last epoch, for the model files
   StepRecord last_step_;
   std::optional<Judgement> judgement_;  // of this epoch
-  int64_t images_here_ = 0;   // of this epoch, since it began or was resumed
-  double train_seconds_ = 0;  // of this epoch, likewise, without the validation
-  Clock::time_point epoch_start_;
+  bool closing_guessed_ = true;  // until an epoch has been judged
+  int replays_ = 0;              // written by this process
+  int64_t images_here_ = 0;      // of this epoch, since it began or was resumed
+  double train_seconds_ = 0;     // of this epoch, likewise, without the validation
+  const Clock::time_point began_;
+  const double seconds_before_;  // of the run, before this process
+  Clock::time_point epoch_start_, last_save_;
+  OverfitTest overfit_;  // asked only with options.overfit
 };
 
 Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Start start,
-                 const std::optional<Checkpoint>& checkpoint, fs::path directory, std::function<void(int64_t)> on_batch)
+                 const std::optional<Checkpoint>& checkpoint, fs::path directory, std::function<void(int64_t)> on_batch,
+                 Clock::time_point began)
     : options_(options),
-      args_toml_(with_plan(args_toml, start.plan)),
+      args_toml_(args_toml),
       data_(std::move(start.data)),
       directory_(std::move(directory)),
       on_batch_(std::move(on_batch)),
@@ -128,17 +132,19 @@ Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Star
       engine_(make_engine_network(network_, plan_, options)),
       stepper_(network_, engine_.get(), optimizer_, data_.train, options_),
       loader_(data_.train, training_loader(options)),
-      log_(directory_, checkpoint ? checkpoint->position.epoch : 0) {
+      log_(directory_),
+      began_(began),
+      seconds_before_(checkpoint ? checkpoint->position.seconds : 0),
+      last_save_(Clock::now()),
+      overfit_(data_, spec_, options_) {
   const int64_t together = batches_per_update(options);
-  const int64_t steps = (loader_.batches_per_epoch() + together - 1) / together;
-  schedule_ = {.warmup_steps = std::llround(options.warmup_epochs * static_cast<double>(steps)),
-               .total_steps = steps * options.epochs,
-               .lr0 = options.lr0,
-               .lr_end = options.lr_end};
+  schedule_ = make_schedule(options, (loader_.batches_per_epoch() + together - 1) / together);
   if (checkpoint) {
+    restore_optimizer(*checkpoint, network_, optimizer_);
     position_ = checkpoint->position;
     facts_ = checkpoint->model.facts;
-    restore_optimizer(*checkpoint, network_, optimizer_);
+    closing_guessed_ = position_.closing_seconds == 0;
+    log_.go_on(position_, checkpoint->results());
   }
   position_.batch = options.batch;
   position_.batches_per_update = together;
@@ -150,6 +156,7 @@ Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Star
   if (!fs::exists(directory_ / "report.json")) {
     log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, {}); });
   }
+  if (parse_on_nan(options.on_nan) == OnNan::rollback && !checkpoint) save_last();  // something to go back to
 }
 
 TrainResult Trainer::run() {
@@ -164,9 +171,15 @@ TrainResult Trainer::run() {
              ? fmt::format("{} holds the run up to there; --resume goes on", (directory_ / "weights/last.h5").string())
              : "and the run could not be saved either");
   }
-  TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), false};
-  if (position_.epoch >= options_.epochs) return result;
-  result.interrupted = true;
+  TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), over_.empty(), over_};
+  if (options_.overfit > 0) {
+    result.overfit_passed = overfit_done();
+    result.overfit_verdict = overfit_.verdict();
+  }
+  if (!over_.empty()) {
+    log_info("{}: finished, {}", directory_.string(), over_);
+    return result;
+  }
   check(save_last(), "stopped by signal {} after step {}, and the run could not be saved", interrupt_signal(),
         position_.step);
   log_info("stopped by signal {} after step {}; everything is saved", interrupt_signal(), position_.step);
@@ -175,7 +188,7 @@ TrainResult Trainer::run() {
 
 // The recipe: epochs of steps, each epoch judged and saved.
 void Trainer::run_epochs() {
-  while (position_.epoch < options_.epochs && interrupt_signal() == 0) {
+  while (over_.empty() && interrupt_signal() == 0) {
     train_epoch();
     if (interrupt_signal() == 0) finish_epoch();
   }
@@ -185,15 +198,21 @@ void Trainer::train_epoch() {
   loader_.start_epoch(position_.epoch, position_.next_batch);
   epoch_start_ = Clock::now();
   images_here_ = 0;
-  const double seconds_before = position_.seconds;
-  Progress progress(fmt::format("epoch {}/{}", position_.epoch + 1, options_.epochs), loader_.batches_per_epoch());
-  while (interrupt_signal() == 0) {
+  Progress progress(
+      fmt::format("epoch {}{}", position_.epoch + 1, options_.time_s > 0 ? "" : fmt::format("/{}", options_.epochs)),
+      loader_.batches_per_epoch());
+  while (interrupt_signal() == 0 && !time_is_up(position_, options_)) {
     const std::optional<Batch> batch = loader_.next();
     if (!batch) break;
     train_batch(*batch);
     train_seconds_ = seconds_since(epoch_start_);
-    position_.seconds = seconds_before + train_seconds_;
+    position_.seconds = seconds_before_ + seconds_since(began_);
+    if (closing_guessed_ && options_.validate && images_here_ > 0) {
+      const double ratio = static_cast<double>(data_.val.examples.size()) / static_cast<double>(images_here_);
+      position_.closing_seconds = train_seconds_ * ratio / 3;  // a picture takes a third of its training step
+    }
     show_progress(*batch, progress);
+    save_when_due();
     if (on_batch_) on_batch_(batches_done());
   }
 }
@@ -204,15 +223,23 @@ void Trainer::train_batch(const Batch& batch) {
                  [&] { save_batch_picture(directory_ / "train_batch0.jpg", batch, data_.train.names); });
     log_.picture("train_batch0", 0);
   }
-  torch::manual_seed(options_.seed + static_cast<uint64_t>(batches_done()));  // dropout, the same after a resume
-  const double lr = schedule_.rate(position_.step + 1);
+  torch::manual_seed(static_cast<uint64_t>(draws()));  // dropout, the same after a resume
+  if (options_.time_s > 0) schedule_.total_steps = expected_steps(position_, options_);
+  const double lr = rate(position_.step + 1);
   const int64_t done = position_.next_batch + 1;  // of this epoch, with this one
   const bool update = done % position_.batches_per_update == 0 || done == loader_.batches_per_epoch();
-  const StepLosses losses = stepper_.step(batch, lr, update);
+  try {
+    count_batch(batch, stepper_.step(batch, lr, update), lr, update);
+  } catch (const NonFinite& error) {
+    answer(error, batch, lr, update);
+  }
+}
 
+void Trainer::count_batch(const Batch& batch, const StepLosses& losses, double lr, bool update) {
   const auto pictures = static_cast<int64_t>(batch.examples.size());
   if (update) ++position_.step;
   ++position_.next_batch;
+  position_.skipped_in_row = 0;
   position_.giou_sum += losses.giou * static_cast<double>(pictures);
   position_.conf_sum += losses.conf * static_cast<double>(pictures);
   position_.prob_sum += losses.prob * static_cast<double>(pictures);
@@ -222,86 +249,129 @@ void Trainer::train_batch(const Batch& batch) {
   if (update) log_.step(last_step_);
 }
 
+// --- A step that is not finite: train/recovery.h ----------------------------------------------------------------------
+
+void Trainer::answer(const NonFinite& error, const Batch& batch, double lr, bool update) {
+  const std::string replay = save_replay_of(error, batch, lr, update);
+  const OnNan kind = parse_on_nan(options_.on_nan);
+  const std::string given_up = why_given_up(kind, position_);
+  check(given_up.empty(), "{}{}\nstopped: {}", error.what(), replay, given_up);
+  log_warning("epoch {}, batch {}, step {}: {}{}\n{}", position_.epoch + 1, position_.next_batch + 1,
+              position_.step + 1, error.what(), replay,
+              kind == OnNan::skip ? "the batch is left out" : "back to the last checkpoint, at half the rate");
+  kind == OnNan::skip ? skip_batch(lr, update) : roll_back();
+}
+
+// For the message: where the step is.
+std::string Trainer::save_replay_of(const NonFinite& error, const Batch& batch, double lr, bool update) {
+  if (replays_ >= kMostReplays) return "";
+  const fs::path path = directory_ / fmt::format("replay-{:06}.h5", batches_done());
+  const bool saved = log_.attempt("the step for yolov3 replay", [&] {
+    ReplayCase step = make_replay(network_, optimizer_, batch, data_.train, position_);
+    step.update = update;
+    step.lr = lr;
+    step.draws = draws();
+    step.reason = error.what();
+    step.args_toml = args_toml_;
+    step.plan = plan_text(plan_);
+    save_replay(path, step);
+  });
+  if (!saved) return "";
+  ++replays_;
+  return fmt::format("\nyolov3 replay {} runs this step again and looks into it", path.string());
+}
+
+void Trainer::skip_batch(double lr, bool update) {
+  ++position_.skipped;
+  ++position_.skipped_in_row;
+  ++position_.next_batch;
+  if (update && stepper_.finish_update(lr)) ++position_.step;
+}
+
+void Trainer::roll_back() {
+  const std::optional<Checkpoint> checkpoint = load_checkpoint(directory_ / "weights");
+  check(checkpoint.has_value(), "{}: there is no checkpoint to go back to", (directory_ / "weights").string());
+  const RunPosition before = position_;
+  network_.set_weights(checkpoint->model.weights);
+  restore_optimizer(*checkpoint, network_, optimizer_);
+  if (engine_ != nullptr) engine_->parameters_changed();
+  position_ = checkpoint->position;
+  facts_ = checkpoint->model.facts;
+  position_.seconds = before.seconds;
+  position_.rollbacks = before.rollbacks + 1;
+  position_.rate_scale = before.rate_scale * kRollbackScale;
+  log_.go_on(position_, checkpoint->results());
+  loader_.start_epoch(position_.epoch, position_.next_batch);
+  save_last();  // so that the rate stays halved whatever happens next
+}
+
+// --- Between the steps ------------------------------------------------------------------------------------------------
+
 void Trainer::show_progress(const Batch& batch, Progress& progress) const {
-  const int64_t left = loader_.batches_per_epoch() * options_.epochs - batches_done();
   const double images_per_second = static_cast<double>(images_here_) / train_seconds_;
-  progress.update(
-      position_.next_batch,
-      fmt::format("{}x{} giou {:.3f} conf {:.3f} prob {:.3f} lr {:.2e} {:.2f} images/s data {:.0f}% run {}",
-                  batch.images.dim(3), batch.images.dim(2), last_step_.giou, last_step_.conf, last_step_.prob,
-                  last_step_.lr, images_per_second, 100 * loader_.wait_seconds() / train_seconds_,
-                  human_seconds(static_cast<double>(left * options_.batch) / images_per_second)));
+  const auto left = static_cast<double>(loader_.batches_per_epoch() * options_.epochs - batches_done());
+  const double seconds_left = options_.time_s > 0 ? options_.time_s - position_.seconds
+                                                  : left * static_cast<double>(options_.batch) / images_per_second;
+  progress.update(position_.next_batch,
+                  fmt::format("{}x{} {} {:.2f} images/s data {:.0f}% run {}", batch.images.dim(3), batch.images.dim(2),
+                              describe_step(last_step_), images_per_second,
+                              100 * loader_.wait_seconds() / train_seconds_, human_seconds(seconds_left)));
 }
 
 void Trainer::finish_epoch() {
+  const auto start = Clock::now();
+  save_when_due(position_.closing_seconds);  // before a long validation, which a kill would cost too
   const EpochRecord record = judge_epoch();
   if (interrupt_signal() != 0) return;  // judged in part only: the epoch is finished on resume
-  facts_ = {{"epoch", fmt::format("{}", position_.epoch)},
-            {"mAP_0.5", record.validated ? fmt::format("{:.4f}", record.map50) : "not measured"},
-            {"mAP_0.5:0.95", record.validated ? fmt::format("{:.4f}", record.map50_95) : "not measured"},
-            {"data", options_.data.data}};
   save_epoch(record);
+  position_.closing_seconds = seconds_since(start);
+  closing_guessed_ = false;
 }
 
 EpochRecord Trainer::judge_epoch() {
-  const auto images = static_cast<double>(std::max<int64_t>(position_.images, 1));
-  EpochRecord record{.epoch = position_.epoch,
-                     .box_loss = position_.giou_sum / images,
-                     .obj_loss = position_.conf_sum / images,
-                     .cls_loss = position_.prob_sum / images,
-                     .lr = schedule_.rate(position_.step)};
+  EpochRecord record = training_record(position_, rate(position_.step));
   if (options_.validate) {
-    const auto start = Clock::now();
     Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_,
                                            data_.val, options_, directory_);
-    record.validated = true;
-    record.precision = validation.metrics.precision;
-    record.recall = validation.metrics.recall;
-    record.map50 = validation.metrics.coco.ap50.value_or(0);
-    record.map50_95 = validation.metrics.coco.ap.value_or(0);
-    record.val_box_loss = validation.box_loss;
-    record.val_obj_loss = validation.obj_loss;
-    record.val_cls_loss = validation.cls_loss;
+    add_validation(record, validation);
+    if (interrupt_signal() == 0) overfit_.add(record, validation);
     judgement_ = Judgement{"val", position_.epoch, std::move(validation.metrics), std::move(validation.findings)};
-    position_.seconds += seconds_since(start);
   }
+  position_.seconds = seconds_before_ + seconds_since(began_);
   record.seconds = position_.seconds;
   return record;
 }
 
 // The position moves to the next epoch, and everything of this one goes to the disk.
 void Trainer::save_epoch(const EpochRecord& record) {
+  if (!fs::exists(directory_ / "weights/best.h5")) position_.best = -1;  // none, or it was taken away
   const bool best = record.validated && record.map50 > position_.best;
-  describe_epoch(record, best);
+  const int epochs = options_.time_s > 0 ? 0 : options_.epochs;
+  log_info("{}", describe_epoch(record, {epochs, images_here_, train_seconds_, loader_.wait_seconds(),
+                                         seconds_since(epoch_start_), best}));
   report_epoch(best);
-  const RunPosition done = position_;
-  position_ = {.epoch = done.epoch + 1,
-               .step = done.step,
-               .best = done.best,
-               .seconds = done.seconds,
-               .batch = done.batch,
-               .pictures = done.pictures,
-               .batches_per_update = done.batches_per_update,
-               .seed = done.seed};
+  position_ = next_epoch(position_);
+  position_.unimproved = best || !record.validated ? 0 : position_.unimproved + 1;
+  over_ = why_over(position_, options_);
+  if (over_.empty() && overfit_done()) over_ = "the pictures are known by heart";
+  facts_ = model_facts(record, position_, over_, options_.data.data);
   // The best is on record only when it is on the disk.
   if (best && log_.attempt("best.h5", [&] { save_model(directory_ / "weights/best.h5", model()); })) {
     position_.best = record.map50;
   }
   log_.epoch(record, position_.step);
-  const bool saved = save_last();
-  check(saved || position_.epoch < options_.epochs, "the run is over and its last weights could not be written");
   if (options_.save_period > 0 && position_.epoch % options_.save_period == 0) {
-    const fs::path path = directory_ / fmt::format("weights/epoch-{}.h5", done.epoch);
+    const fs::path path = directory_ / fmt::format("weights/epoch-{}.h5", record.epoch);
     log_.attempt("the epoch's weights", [&] { save_model(path, model()); });
   }
+  // Last, so that whatever a kill cuts short before is done again.
+  const bool saved = save_last();
+  check(saved || over_.empty(), "the run is over and its last weights could not be written");
 }
 
 // The report's findings, and TensorBoard's pictures and curves.
 void Trainer::report_epoch(bool best) {
-  if (images_here_ > 0) {
-    log_.speed({static_cast<double>(images_here_) / train_seconds_, loader_.wait_seconds() / train_seconds_, peak_memory()},
-               position_.step);
-  }
+  log_.speed({images_here_, train_seconds_, loader_.wait_seconds()}, position_.step);
   if (!judgement_) return;
   log_.picture("val_batch0_pred", position_.step);
   log_.pr_curves(judgement_->metrics, data_.val.names, position_.step);
@@ -310,41 +380,46 @@ void Trainer::report_epoch(bool best) {
   }
 }
 
-void Trainer::describe_epoch(const EpochRecord& r, bool best) const {
-  const std::string judged = r.validated ? fmt::format("mAP50 {:.4f} mAP50-95 {:.4f} P {:.3f} R {:.3f} ", r.map50,
-                                                       r.map50_95, r.precision, r.recall)
-                                         : "";
-  const std::string speed = images_here_ > 0
-                                ? fmt::format("{:.2f} images/s, data {:.0f}%, memory {}, ",
-                                              static_cast<double>(images_here_) / train_seconds_,
-                                              100 * loader_.wait_seconds() / train_seconds_, human_bytes(peak_memory()))
-                                : "";
-  log_info("epoch {}/{}: loss {:.3f} (giou {:.3f} conf {:.3f} prob {:.3f}) {}lr {:.2e}, {}{}{}", r.epoch + 1,
-           options_.epochs, r.box_loss + r.obj_loss + r.cls_loss, r.box_loss, r.obj_loss, r.cls_loss, judged, r.lr,
-           speed, human_seconds(seconds_since(epoch_start_)), best ? ", best" : "");
+bool Trainer::save_last() {
+  const bool saved = log_.attempt("last.h5", [&] {
+    if (!fs::exists(directory_ / "args.toml")) write_file(directory_ / "args.toml", args_toml_);
+    save_checkpoint(directory_ / "weights", model(), network_, optimizer_,
+                    {position_, args_toml_, plan_text(plan_), log_.results()});
+  });
+  last_save_ = Clock::now();
+  return saved;
 }
 
-bool Trainer::save_last() {
-  return log_.attempt("last.h5", [&] {
-    save_checkpoint(directory_ / "weights", model(), network_, optimizer_, position_, args_toml_, plan_text(plan_));
-  });
+// ahead: seconds in which nothing can be saved.
+void Trainer::save_when_due(double ahead) {
+  if (options_.save_every_s > 0 && seconds_since(last_save_) + ahead >= options_.save_every_s) save_last();
 }
 
 }  // namespace
 
-TrainResult train(const TrainOptions& options, const std::string& args_toml,
+TrainResult train(const TrainOptions& given, const std::string& args_toml,
                   const std::function<void(int64_t batches)>& on_batch,
                   const std::function<void(const fs::path& directory)>& on_run) {
-  check_options(options);
+  const auto began = Clock::now();
+  check_options(given);
   keep_freed_memory();
-  torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
+  torch::set_num_threads(given.threads > 0 ? given.threads : available_cpus());
 
+  TrainOptions options = given;
   fs::path directory = options.project / options.name;
-  const std::optional<Checkpoint> checkpoint = find_checkpoint(options, directory);
-  if (checkpoint && checkpoint->position.epoch >= options.epochs) {
-    log_info("{}: already finished, {} of {} epochs done", directory.string(), checkpoint->position.epoch,
-             options.epochs);
-    return {directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false};
+  std::optional<FolderLock> lock;
+  if (options.resume && fs::exists(directory)) {
+    lock.emplace(directory);
+    clean_up(directory);
+  }
+  std::optional<Checkpoint> checkpoint = find_checkpoint(options, directory);
+  const std::string over = checkpoint ? why_over(checkpoint->position, options) : "";
+  if (!over.empty()) {
+    log_info("{}: already finished, {}", directory.string(), over);
+    TrainResult done{directory, checkpoint->position.epoch, std::max(checkpoint->position.best, 0.0), false, over};
+    done.overfit_passed = done.best_map50 > kOverfitMap50;
+    done.overfit_verdict = fmt::format("overfit: mAP50 {:.4f} at best", done.best_map50);
+    return done;
   }
   Start start = accept(options, checkpoint);
   if (options.resume) {
@@ -352,12 +427,14 @@ TrainResult train(const TrainOptions& options, const std::string& args_toml,
   } else {
     directory = make_run_directory(options.project, options.name);
   }
-  log_info("{}: {} training and {} validation pictures, {} classes, {} {}x{}, {} {}, seed {}", directory.string(),
-           start.data.train.examples.size(), start.data.val.examples.size(), start.data.train.names.size(),
-           options.model, options.width, options.height, start.plan ? "oneDNN" : "LibTorch",
-           start.bf16 ? "bf16" : "f32", options.seed);
+  if (!lock) lock.emplace(directory);
+  log_info("{}: {}", directory.string(), describe(start, options));
   if (on_run) on_run(directory);
-  Trainer trainer(options, args_toml, std::move(start), checkpoint, directory, on_batch);
+  const std::string args = effective_args(args_toml, options, start.plan);
+  TrainOptions weighted = options;
+  weighted.loss.class_weights = start.class_weights;
+  Trainer trainer(weighted, args, std::move(start), checkpoint, directory, on_batch, began);
+  checkpoint.reset();  // its memory is the run's
   return trainer.run();
 }
 

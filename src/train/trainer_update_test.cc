@@ -29,7 +29,7 @@ class TrainerUpdateTest : public TrainingRun {
 };
 
 // The options of each, with the batches after which the run is stopped and resumed: bit for bit the run that was not.
-TEST_F(TrainerUpdateTest, ResumeGivesTheSameBits) {
+TEST_F(TrainerUpdateTest, SlowResumeGivesTheSameBits) {
   const auto run = [&](const std::string& name, const std::vector<int64_t>& stops, auto change) {
     SCOPED_TRACE(name);
     TrainOptions whole = options(name + "-whole");
@@ -215,6 +215,21 @@ TEST(FrozenLayers, AreCountedAsDarknetDoes) {
   EXPECT_EQ(frozen_layers(o, make_training_spec(o, {"a"})), 75);
   o.freeze = "36";
   EXPECT_EQ(frozen_layers(o, make_training_spec(o, {"a"})), 36);
+}
+
+// Layer 4 is trained by nobody, for it leads to no head.
+TEST(FrozenLayers, LeaveSomethingToTrain) {
+  NetworkBuilder net({3, 32, 32});
+  net.conv(8, 3, 2).conv(6, 1, 1, Activation::linear, false).yolo({{4, 4}}, {0}, 1).route({0}).conv(8, 3);
+  const NetworkSpec spec = net.build();
+  TrainOptions o;
+  o.freeze = "1";
+  EXPECT_EQ(frozen_layers(o, spec), 1);
+  o.freeze = "2";
+  EXPECT_THROW(frozen_layers(o, spec), Error);
+  o.freeze = "0";
+  EXPECT_THROW(frozen_layers(o, NetworkBuilder({6, 32, 32}).maxpool(2, 2).yolo({{4, 4}}, {0}, 1).build()), Error)
+      << "no parameters at all";
 }
 
 TEST(BatchesPerUpdate, FillTheNominalBatch) {

@@ -70,6 +70,24 @@ LayerMatch match_layer(const Model& source, const std::map<std::string, size_t>&
   return {false, matching_rows(*from, source.names, *to, names)};
 }
 
+// Copies what fits of one tensor and appends what became of it, unless all did. from: the source's of this name, or null.
+void transfer_tensor(const LayerMatch& match, const ParamSlot& slot, const Tensor* from, Tensor& to,
+                     TransferReport& report, std::string& lines) {
+  if (match.whole) {
+    to = *from;
+    ++report.loaded;
+  } else if (!match.rows.empty()) {
+    lines += fmt::format("  {:<24} {} -> {}: boxes, objectness and the classes of the same name\n", slot.name,
+                         to_string(from->shape()), to_string(slot.shape));
+    copy_rows(*from, to, match.rows);
+    ++report.partial;
+  } else {
+    lines += fmt::format("  {:<24} {} fresh ({})\n", slot.name, to_string(slot.shape),
+                         from ? "its layer there has other shapes" : "not there");
+    ++report.fresh;
+  }
+}
+
 }  // namespace
 
 TransferReport transfer_weights(const Model& source, const NetworkSpec& spec, const std::vector<std::string>& names,
@@ -79,39 +97,27 @@ TransferReport transfer_weights(const Model& source, const NetworkSpec& spec, co
     const Model rescaled{std::move(own_spec), std::move(own_weights), source.names, source.facts};
     return transfer_weights(rescaled, spec, names, weights);
   }
-  std::map<std::string, size_t> available;
   const std::vector<ParamSlot> from_slots = param_slots(source.spec), slots = param_slots(spec);
+  std::map<std::string, size_t> available;
   for (size_t i = 0; i < from_slots.size(); ++i) available[from_slots[i].name] = i;
-  const std::map<std::string, size_t> all = available;
 
   TransferReport report;
   std::string lines;
-  std::map<int, LayerMatch> matches;
+  std::map<int, LayerMatch> matches;  // by layer
+  std::map<std::string, size_t> skipped = available;
   for (size_t i = 0; i < slots.size(); ++i) {
     const auto [match, first] = matches.try_emplace(slots[i].layer);
-    if (first) match->second = match_layer(source, all, spec, slots, slots[i].layer, names);
-    const auto found = all.find(slots[i].name);
-    const Tensor* from = found == all.end() ? nullptr : &source.weights.tensors[found->second];
-    if (match->second.whole) {
-      weights.tensors[i] = *from;
-      ++report.loaded;
-    } else if (!match->second.rows.empty()) {
-      copy_rows(*from, weights.tensors[i], match->second.rows);
-      ++report.partial;
-      lines += fmt::format("  {:<24} {} -> {}: boxes, objectness and the classes of the same name\n", slots[i].name,
-                           to_string(from->shape()), to_string(slots[i].shape));
-    } else {
-      ++report.fresh;
-      lines += fmt::format("  {:<24} {} fresh ({})\n", slots[i].name, to_string(slots[i].shape),
-                           from ? "its layer there has other shapes" : "not there");
-    }
-    available.erase(slots[i].name);
+    if (first) match->second = match_layer(source, available, spec, slots, slots[i].layer, names);
+    const auto found = available.find(slots[i].name);
+    const Tensor* from = found == available.end() ? nullptr : &source.weights.tensors[found->second];
+    transfer_tensor(match->second, slots[i], from, weights.tensors[i], report, lines);
+    skipped.erase(slots[i].name);
   }
-  for (const auto& [name, index] : available) {
+  for (const auto& [name, index] : skipped) {
     lines += fmt::format("  {:<24} {} skipped (no place in this network)\n", name, to_string(from_slots[index].shape));
   }
   report.table = fmt::format("{} tensors loaded, {} loaded in part, {} fresh, {} skipped\n{}", report.loaded,
-                             report.partial, report.fresh, available.size(), lines);
+                             report.partial, report.fresh, skipped.size(), lines);
   return report;
 }
 

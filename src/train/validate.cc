@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "data/batch_pictures.h"
 #include "data/loader.h"
 #include "detect/post_process.h"
+#include "engine/dnnl_engine.h"
 #include "engine/engine.h"
 #include "engine/plan.h"
 #include "eval/evaluate.h"
@@ -43,6 +45,29 @@ void save_pictures(const std::filesystem::path& folder, const Batch& batch, cons
   save_batch_picture(folder / "val_batch0_pred.jpg", batch, detections, names);
 }
 
+// The same of one class.
+template <class Items>
+Items without_classes(Items items) {
+  for (auto& item : items) item.class_id = 0;
+  return items;
+}
+
+// oneDNN's on a CPU; LibTorch's on other devices, and for a layer that oneDNN cannot do.
+std::unique_ptr<Engine> judging_engine(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
+                                       int batch) {
+  const bool in_bf16 = bf16 && (!device.is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
+  EngineOptions options{.device = device.str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
+  if (device.is_cpu()) {
+    try {
+      dnnl_memory(spec, batch, options.precision);
+    } catch (const Error& error) {
+      log_info("validation by LibTorch: {}", error.what());
+      options.kind = "torch";
+    }
+  }
+  return make_engine(options, spec, std::make_shared<const Weights>(weights));
+}
+
 }  // namespace
 
 Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
@@ -50,14 +75,12 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   const torch::NoGradGuard no_grad;
   const NetworkSpec sized = with_input_size(spec, options.width, options.height);
   const std::vector<Head> net_heads = heads(sized);
-  const bool in_bf16 = bf16 && (!device.is_cpu() || cpu_computes_bf16());  // LibTorch emulates it, oneDNN does not
-  const EngineOptions engine_options{.device = device.str(), .precision = in_bf16 ? "bf16" : "f32", .plan = "rule"};
-  const std::unique_ptr<Engine> engine = make_engine(engine_options, sized, std::make_shared<const Weights>(weights));
+  const std::unique_ptr<Engine> engine = judging_engine(sized, weights, device, bf16, options.batch);
   PostProcessor post(net_heads, metrics_detect_options());
 
   Loader loader(dataset, validation_loader(options));
   loader.start_epoch(0);
-  Evaluator evaluator(static_cast<int>(dataset.names.size()));
+  Evaluator evaluator(static_cast<int>(dataset.names.size())), class_blind(1);
   Validation result;
   std::vector<double> pixels;  // of the network's input for one of each picture
   Progress progress("validate", static_cast<int64_t>(dataset.examples.size()));
@@ -77,9 +100,12 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
     const std::vector<RawMap> views = views_of(maps);
     for (size_t n = 0; n < batch->examples.size(); ++n) {
       const auto [width, height] = batch->image_sizes[n];
-      evaluator.add(dataset.examples[static_cast<size_t>(batch->examples[n])].objects,
-                    post.run(views, static_cast<int64_t>(n), batch->letterboxes[n], width, height));
+      const std::vector<Annotation>& truth = dataset.examples[static_cast<size_t>(batch->examples[n])].objects;
+      const std::vector<Detection> found =
+          post.run(views, static_cast<int64_t>(n), batch->letterboxes[n], width, height);
+      evaluator.add(truth, found);
       pixels.push_back(net_pixels(batch->letterboxes[n]));
+      if (options.overfit > 0) class_blind.add(without_classes(truth), without_classes(found));
     }
     if (seen == 0 && !pictures.empty()) {
       try {
@@ -97,7 +123,19 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   result.cls_loss /= pictures_seen;
   result.metrics = evaluator.compute();
   result.findings = evaluator.find({}, pixels);
+  if (options.overfit > 0) result.class_blind_map50 = class_blind.compute().coco.ap50;
   return result;
+}
+
+void add_validation(EpochRecord& record, const Validation& validation) {
+  record.validated = true;
+  record.precision = validation.metrics.precision;
+  record.recall = validation.metrics.recall;
+  record.map50 = validation.metrics.coco.ap50.value_or(0);
+  record.map50_95 = validation.metrics.coco.ap.value_or(0);
+  record.val_box_loss = validation.box_loss;
+  record.val_obj_loss = validation.obj_loss;
+  record.val_cls_loss = validation.cls_loss;
 }
 
 }  // namespace yolov3

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "data/dataset.h"
 #include "engine/torch_network.h"
 #include "eval/metrics.h"
 #include "train/options.h"
+#include "train/run_directory.h"
 
 namespace yolov3 {
 
@@ -14,11 +16,15 @@ struct Validation {
   Metrics metrics;
   Findings findings;
   double box_loss = 0, obj_loss = 0, cls_loss = 0;  // means over pictures
+  std::optional<double> class_blind_map50;          // with options.overfit: as if there were one class
 };
 
 // Uses batch norm's running statistics, folded. pictures: folder for val_batch0_labels.jpg and val_batch0_pred.jpg,
 // empty for none. Stops early, with what it has, when an interrupt is requested.
 Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
                     const Dataset& dataset, const TrainOptions& options, const std::filesystem::path& pictures);
+
+// Its columns of an epoch's record.
+void add_validation(EpochRecord& record, const Validation& validation);
 
 }  // namespace yolov3

@@ -1,7 +1,7 @@
 #include "format/keras_weights.h"
 #include "format/sealed_file.h"
 #include "fuzz.h"
-#include "net/builder.h"
+#include "seed_models.h"
 
 using namespace yolov3;
 
@@ -10,8 +10,7 @@ extern "C" const char* __lsan_default_suppressions() { return "leak:libhdf5"; }
 
 // Without the child process that the program reads such files in: here a crash is to be seen.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const NetworkSpec spec =
-      NetworkBuilder({3, 8, 8}).conv(2, 1).conv(6, 1, 1, Activation::linear, false).yolo({{4, 4}}, {0}, 1).build();
+  static const NetworkSpec spec = seed_network();
   return fuzz(data, size, [](std::string_view bytes) {
     const std::filesystem::path path = file_with(bytes, ".h5");
     const OpenFile file = OpenFile::for_reading(path);

@@ -3,7 +3,7 @@
 
 (() => {
   const kEveryMs = 2000, kChosenAtFirst = 4, kMostChosen = 16;
-  const {el, fixed, short, duration, isNumber, colorOf} = yolov3;
+  const {el, fixed, short, duration, colorOf, lineChart, setLines, forget} = yolov3Charts;
   const byId = (id) => document.getElementById(id);
 
   const state = {
@@ -56,7 +56,7 @@
     const shown = state.runs.filter((run) => run.name.toLowerCase().includes(wanted));
     const heads = ['', 'run', '', 'epochs', 'best mAP50', 'mAP50-95', 'loss', 'time', 'last written'];
     const head = el('tr', {}, ...heads.map((text, i) => el('th', i > 2 && i < 8 ? {class: 'n'} : {}, text)));
-    byId('list').replaceChildren(el('thead', {}, head), el('tbody', {}, ...shown.map((run) => row(run, now))));
+    byId('list').replaceChildren(head, ...shown.map((run) => row(run, now)));
     const hidden = state.runs.length - shown.length + state.more;
     byId('count').textContent = `${shown.length} runs` + (hidden > 0 ? `, ${hidden} more not shown` : '');
   }
@@ -103,11 +103,11 @@
     const key = (spec) => spec.title + (spec.log ? ' log' : '') + spec.x;
     const same = specs.length === state.handles.size && specs.every((spec) => state.handles.has(key(spec)));
     if (same) {
-      for (const spec of specs) yolov3.setLines(state.handles.get(key(spec)), spec.series);
+      for (const spec of specs) setLines(state.handles.get(key(spec)), spec.series);
     } else {
-      yolov3.forget(grid);
+      forget(grid);
       grid.replaceChildren();
-      state.handles = new Map(specs.map((spec) => [key(spec), yolov3.lineChart(grid, spec)]));
+      state.handles = new Map(specs.map((spec) => [key(spec), lineChart(grid, spec)]));
     }
     drawDifferences();
   }
@@ -123,7 +123,7 @@
     if (runs.length < 2) return target.replaceChildren();
     if (differing.length === 0) return target.replaceChildren(el('p', {class: 'dim'}, 'The options of these runs are the same.'));
     const head = el('tr', {}, el('th', {}, 'option'), ...runs.map((run) => el('th', {}, run.name)));
-    target.replaceChildren(el('h2', {}, 'Options that differ'), el('div', {class: 'wide'}, el('table', {class: 'options small'}, head,
+    target.replaceChildren(el('h2', {}, 'Options that differ'), el('div', {class: 'scroll'}, el('table', {class: 'options'}, head,
         ...differing.map(([key, all]) => el('tr', {}, el('td', {}, key), ...all.map((value) => el('td', {}, value)))))));
   }
 
@@ -157,7 +157,7 @@
     byId('overview').hidden = id !== null;
     byId('detail').hidden = id === null;
     if (id === null && state.open) {
-      yolov3.forget(byId('page'));
+      forget(byId('page'));
       byId('page').replaceChildren();
       state.open = null;
     }
@@ -169,6 +169,7 @@
     const list = await get('/api/runs');
     state.runs = list.runs;
     state.more = list.more;
+    byId('root').textContent = list.root;
     const there = new Set(list.runs.map((run) => run.id));
     if (state.chosen === null) {
       state.chosen = [];

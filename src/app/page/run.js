@@ -3,178 +3,8 @@
 'use strict';
 
 const yolov3 = (() => {
+  const {el, isNumber, fixed, percent, sum, short, duration, bytes, lineChart, setLines, barChart, forget} = yolov3Charts;
   const kManyClasses = 12, kMatrixClasses = 30, kBars = 40;
-  const charts = new Set();
-
-  // ---- small things
-
-  function el(tag, attributes, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
-    element.append(...children.filter((child) => child !== null && child !== undefined && child !== ''));
-    return element;
-  }
-
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
-  const fixed = (value, digits) => (isNumber(value) ? value.toFixed(digits) : '–');
-  const percent = (share) => (isNumber(share) ? (100 * share).toFixed(share < 0.1 ? 1 : 0) + '%' : '–');
-  const sum = (values) => values.reduce((total, value) => total + value, 0);
-
-  function short(value) {  // about four digits
-    if (!isNumber(value)) return '–';
-    const size = Math.abs(value);
-    if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
-    return String(Number(value.toPrecision(4)));
-  }
-
-  function duration(seconds) {
-    if (!isNumber(seconds)) return '–';
-    const whole = Math.round(seconds), two = (n) => String(n).padStart(2, '0');
-    const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
-    return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
-  }
-
-  function bytes(count) {
-    if (!isNumber(count)) return '–';
-    const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-    let unit = 0;
-    for (; count >= 1000 && unit < 4; ++unit) count /= 1000;
-    return `${count.toFixed(unit > 2 ? 2 : 0)} ${units[unit]}`;
-  }
-
-  // ---- charts
-
-  function colorOf(color) { return typeof color === 'number' ? css('--s' + color % 8) : css('--' + color); }
-
-  // Colours are the page's, light or dark; Chart.js cannot read them by itself.
-  function paint(chart, spec) {
-    const text = css('--text'), dim = css('--dim'), grid = css('--grid');
-    chart.data.datasets.forEach((dataset, i) => {
-      const color = colorOf(spec.series[i].color);
-      dataset.borderColor = dataset.pointBackgroundColor = dataset.pointBorderColor = color;
-      dataset.backgroundColor = color;
-    });
-    for (const axis of Object.values(chart.options.scales)) {
-      axis.grid.color = axis.grid.borderColor = grid;
-      axis.ticks.color = dim;
-      if (axis.title) axis.title.color = dim;
-    }
-    chart.options.plugins.legend.labels.color = text;
-  }
-
-  const axis = (title, more) => Object.assign(
-      {title: {display: Boolean(title), text: title}, grid: {}, ticks: {maxRotation: 0, autoSkipPadding: 12}}, more);
-
-  function add(parent, spec, config) {
-    const canvas = el('canvas', {role: 'img', 'aria-label': spec.title});
-    const plot = el('div', {class: 'plot'}, canvas);
-    if (spec.height) plot.style.height = spec.height + 'rem';
-    parent.append(el('figure', {class: 'chart'}, el('h3', {}, spec.title), spec.note ? el('p', {}, spec.note) : null, plot));
-    config.options.animation = false;
-    config.options.maintainAspectRatio = false;
-    const chart = new Chart(canvas, config);
-    const handle = {chart, spec};
-    charts.add(handle);
-    paint(chart, spec);
-    chart.update('none');
-    return handle;
-  }
-
-  function lineSets(spec) {
-    return spec.series.map((line) => ({
-      label: line.label,
-      data: line.points,
-      borderWidth: line.width || 2,
-      borderDash: line.dash ? [6, 4] : [],
-      pointRadius: line.points.length === 1 ? 3 : line.points.length <= 40 && !line.bare ? 2 : 0,
-      pointHitRadius: 6,
-      order: line.width > 2 ? 0 : 1,
-      tension: 0,
-    }));
-  }
-
-  // spec: title, note, x, y (axis titles), log, max, legend, series: [{label, color, points: [{x, y}], dash, width}]
-  function lineChart(parent, spec) {
-    const nearest = spec.series.length > kManyClasses;
-    return add(parent, spec, {
-      type: 'line',
-      data: {datasets: lineSets(spec)},
-      options: {
-        parsing: false,
-        normalized: true,
-        interaction: {mode: nearest ? 'nearest' : 'x', axis: nearest ? 'xy' : 'x', intersect: false},
-        plugins: {
-          legend: {display: spec.legend !== false && spec.series.length > 1,
-                   labels: {boxWidth: 18, boxHeight: 2, padding: 10}},
-          tooltip: {mode: 'nearest', axis: nearest ? 'xy' : 'x', callbacks: {
-            title: (items) => (items.length ? `${spec.x || ''} ${short(items[0].parsed.x)}` : ''),
-            label: (item) => `${item.dataset.label}: ${short(item.parsed.y)}`}},
-        },
-        scales: {
-          x: axis(spec.x, {type: 'linear', min: spec.xMin, max: spec.xMax}),
-          y: axis(spec.y, {type: spec.log ? 'logarithmic' : 'linear', min: spec.min, max: spec.max}),
-        },
-      },
-    });
-  }
-
-  // Other lines into a chart that stands already.
-  function setLines(handle, series) {
-    handle.spec.series = series;
-    handle.chart.data.datasets = lineSets(handle.spec);
-    handle.chart.options.plugins.legend.display = handle.spec.legend !== false && series.length > 1;
-    paint(handle.chart, handle.spec);
-    handle.chart.update('none');
-  }
-
-  // spec: title, note, labels, flat (bars lie), stacked, series: [{label, color, values, share (a line, 0 to 1)}]
-  function barChart(parent, spec) {
-    const value = spec.flat ? 'x' : 'y', name = spec.flat ? 'y' : 'x';
-    const scales = {};
-    scales[name] = axis(spec.name, {stacked: spec.stacked, ticks: {autoSkip: false, maxRotation: 60}});
-    scales[name].grid.display = false;
-    scales[value] = axis(spec.value, {stacked: spec.stacked, beginAtZero: true});
-    scales[value].ticks.precision = 0;
-    if (spec.series.some((one) => one.share)) {
-      scales.share = axis('', {position: 'right', min: 0, max: 1});
-      scales.share.grid.drawOnChartArea = false;
-      scales.share.ticks.callback = (tick) => percent(tick);
-    }
-    return add(parent, spec, {
-      type: 'bar',
-      data: {labels: spec.labels, datasets: spec.series.map((one) => (one.share ?
-          {type: 'line', label: one.label, data: one.values, yAxisID: 'share', pointRadius: 3, borderWidth: 2, order: 0} :
-          {label: one.label, data: one.values, order: 1, maxBarThickness: 34, borderRadius: 2}))},
-      options: {
-        indexAxis: name,
-        interaction: {mode: 'index', intersect: false},
-        plugins: {
-          legend: {display: spec.series.length > 1, labels: {boxWidth: 12, boxHeight: 12, padding: 10}},
-          tooltip: {callbacks: {label: (item) => {
-            const number = item.dataset.type === 'line' ? percent(item.raw) : short(item.raw);
-            return `${item.dataset.label}: ${number}`;
-          }}},
-        },
-        scales,
-      },
-    });
-  }
-
-  function forget(parent) {  // the charts in an element that is about to go
-    for (const handle of [...charts]) {
-      if (!parent.contains(handle.chart.canvas)) continue;
-      handle.chart.destroy();
-      charts.delete(handle);
-    }
-  }
-
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-    for (const {chart, spec} of charts) {
-      paint(chart, spec);
-      chart.update('none');
-    }
-  });
 
   // ---- the rows of results.csv and the curves of the events
 
@@ -275,31 +105,30 @@ const yolov3 = (() => {
   }
 
   function perClassTable(report) {
-    const metrics = report.judgement.metrics, rows = el('tbody', {});
-    const row = (name, c, all) => el('tr', all ? {class: 'all'} : {},
-        el('td', {}, name), el('td', {class: 'n'}, String(c.objects)),
-        ...['precision', 'recall', 'f1', 'threshold', 'AP50', 'AP'].map((key) => el('td', {class: 'n'}, fixed(c[key], 3))),
-        el('td', {}, bar(c.AP50)));
+    const metrics = report.judgement.metrics;
+    const row = (name, c, all) => el('tr', all ? {class: 'all'} : {}, el('th', {title: name}, name), el('td', {}, String(c.objects)),
+        ...['precision', 'recall', 'f1', 'threshold', 'AP50', 'AP'].map((key) => el('td', {}, fixed(c[key], 3))),
+        el('td', {class: 'graph'}, bar(c.AP50)));
     const judged = metrics.classes.filter((c) => c.objects > 0);
     const mean = (key) => (judged.length ? sum(judged.map((c) => c[key])) / judged.length : null);
-    rows.append(row('all', {objects: metrics.objects, precision: mean('precision'), recall: mean('recall'), f1: mean('f1'),
-                            AP50: metrics.coco.AP50, AP: metrics.coco.AP}, true));
-    metrics.classes.forEach((c, k) => rows.append(row(nameOf(report, k), c, false)));
     const heads = ['class', 'objects', 'precision', 'recall', 'F1', 'at score', 'AP50', 'AP50-95', ''];
-    return el('div', {class: 'wide'}, el('table', {class: 'per-class'},
-        el('thead', {}, el('tr', {}, ...heads.map((head, i) => el('th', i > 0 && i < 8 ? {class: 'n'} : {}, head)))), rows));
+    return el('div', {class: 'scroll tall'}, el('table', {class: 'numbers per-class'},
+        el('tr', {}, ...heads.map((head) => el('th', {}, head))),
+        row('all', {objects: metrics.objects, precision: mean('precision'), recall: mean('recall'), f1: mean('f1'),
+                    AP50: metrics.coco.AP50, AP: metrics.coco.AP}, true),
+        ...metrics.classes.map((c, k) => row(nameOf(report, k), c, false))));
   }
 
   function bar(share) {
-    const span = el('span', {class: 'bar'});
-    span.style.width = (isNumber(share) ? 8 * share : 0) + 'rem';
-    return span;
+    const inner = el('span', {class: 'bar s0'});
+    inner.style.width = (isNumber(share) ? 100 * share : 0) + '%';
+    return el('span', {class: 'track'}, inner);
   }
 
   function classLines(report, key, x) {
     const {all, classes} = report.judgement.curves, many = classes.length > kManyClasses;
     const points = (values) => values.map((y, i) => ({x: x(i), y: isNumber(y) ? y : NaN}));
-    const lines = [{label: 'all', color: 'text', width: 3, bare: true, points: points(all[key])}];
+    const lines = [{label: 'all', color: 'ink', width: 3, bare: true, points: points(all[key])}];
     classes.forEach((one, k) => lines.push(
         {label: nameOf(report, k), color: many ? 7 : k, width: many ? 1 : 1.5, bare: true, points: points(one[key])}));
     return lines.filter((line) => known(line.points));
@@ -360,7 +189,7 @@ const yolov3 = (() => {
     if (grid.children.length === 0) return;
     root.append(el('h2', {id: 'objects'}, 'Objects'));
     const split = ([name, s]) => `${name}: ${s.pictures} pictures (${s.background} without objects), ${s.objects} objects`;
-    if (counts.length > 0) root.append(el('p', {class: 'dim'}, counts.map(split).join('; ')));
+    if (counts.length > 0) root.append(el('p', {class: 'about'}, counts.map(split).join('; ')));
     root.append(grid);
   }
 
@@ -393,7 +222,7 @@ const yolov3 = (() => {
 
   function drawConfusion(root, report) {
     const {judgement, names} = report, background = names.length;
-    root.append(el('h2', {id: 'confusion'}, 'Confusion matrix'), el('p', {},
+    root.append(el('h2', {id: 'confusion'}, 'Confusion matrix'), el('p', {class: 'about'},
         `Rows are the truth, columns the answers, ${workingPoint(judgement)}. Best score first, an answer takes the object that it ` +
         'overlaps most, its own class before others. Background: answers with no object, and objects with no answer. ' +
         'The shade is the share of the row.'));
@@ -403,9 +232,9 @@ const yolov3 = (() => {
     let shown = names.map((_, k) => k);
     if (names.length > kMatrixClasses) {
       shown = shown.sort((a, b) => errors[b] - errors[a]).slice(0, kMatrixClasses).sort((a, b) => a - b);
-      root.append(el('p', {class: 'dim'}, `The ${kMatrixClasses} of ${names.length} classes with the most errors.`));
+      root.append(el('p', {class: 'about'}, `The ${kMatrixClasses} of ${names.length} classes with the most errors.`));
     }
-    root.append(el('div', {class: 'wide'}, matrix(report, [...shown, background], at)));
+    root.append(el('div', {class: 'scroll'}, matrix(report, [...shown, background], at)));
     drawConfused(root, report);
   }
 
@@ -427,7 +256,7 @@ const yolov3 = (() => {
       }
       return td;
     }
-    return el('table', {class: 'confusion'}, el('thead', {}, head), el('tbody', {}, ...body));
+    return el('table', {class: 'confusion'}, head, ...body);
   }
 
   function drawConfused(root, report) {
@@ -435,7 +264,7 @@ const yolov3 = (() => {
     const pairs = report.judgement.confusion.filter(([truth, answer]) => truth !== answer && truth !== background && answer !== background);
     if (pairs.length === 0) return;
     pairs.sort((a, b) => b[2] - a[2]);
-    root.append(el('p', {}, 'Most often confused: ' + pairs.slice(0, 8).map(([truth, answer, times]) =>
+    root.append(el('p', {class: 'about'}, 'Most often confused: ' + pairs.slice(0, 8).map(([truth, answer, times]) =>
         `${nameOf(report, truth)} for ${nameOf(report, answer)} (${times})`).join(', ') + '.'));
   }
 
@@ -453,15 +282,17 @@ const yolov3 = (() => {
     return alarm.kind === 'duplicate' ? 'a second answer for one object' : 'nothing of its class there';
   }
 
+  const key = (kind) => el('span', {class: 'key ' + kind});
+
   function drawCases(root, report, title, id, note, cases, text) {
     if (cases.length === 0) return;
     const cards = cases.map((one) => {
-      const caption = el('figcaption', {}, el('b', {}, text(one)[0]), ', ' + text(one)[1], el('br', {}),
-          el('span', {class: 'dim'}, `${one.image}, box ${one.box.map((side) => Math.round(side)).join(' ')}`));
+      const caption = el('figcaption', {}, el('b', {}, text(one)[0]), el('span', {}, text(one)[1]),
+          el('code', {}, `${one.image}, box ${one.box.map((side) => Math.round(side)).join(' ')}`));
       const alt = `${text(one)[0]}: ${text(one)[1]}`;
-      return el('figure', {}, one.picture ? el('img', {src: one.picture, alt, loading: 'lazy'}) : null, caption);
+      return el('figure', {}, one.picture ? el('img', {src: one.picture, alt, loading: 'lazy'}) : el('div', {class: 'none'}, 'no picture'), caption);
     });
-    root.append(el('h2', {id}, title), el('p', {}, note), el('div', {class: 'figures'}, ...cards));
+    root.append(el('h2', {id}, title), el('p', {class: 'about'}, ...note), el('div', {class: 'cards'}, ...cards));
   }
 
   function drawJudgement(root, report) {
@@ -472,9 +303,11 @@ const yolov3 = (() => {
     drawData(root, report);
     drawConfusion(root, report);
     drawCases(root, report, 'Worst misses', 'misses',
-        'Objects that were not found: those with the lowest score first, then the largest. A name alone is the truth, a name with a percentage an answer.',
+        ['Objects that were not found, those with the lowest score first, then the largest.', key('mark'), 'the object', key('other'),
+         'the answer near it'],
         judgement.misses, (miss) => [nameOf(report, miss.class), missText(report, miss)]);
-    drawCases(root, report, 'Worst false alarms', 'alarms', 'Answers that are not right, the surest first.',
+    drawCases(root, report, 'Worst false alarms', 'alarms', ['Answers that are not right, the surest first.', key('mark'),
+        'the answer', key('other'), 'the object near it'],
         judgement.false_alarms, (alarm) => [`${nameOf(report, alarm.class)} ${percent(alarm.score)}`, alarmText(report, alarm)]);
   }
 
@@ -482,7 +315,7 @@ const yolov3 = (() => {
 
   function tiles(data) {
     const run = data.run, judgement = data.report && data.report.judgement, list = [];
-    const tile = (value, label) => list.push(el('div', {class: 'tile'}, el('b', {}, value), el('span', {}, label)));
+    const tile = (value, label) => list.push(el('div', {class: 'tile'}, el('b', {}, value), label));
     const best = bestEpoch(run);
     if (best >= 0) {
       tile(fixed(column(run, 'metrics/mAP_0.5')[best], 3), `best mAP50, epoch ${column(run, 'epoch')[best] + 1}`);
@@ -520,11 +353,11 @@ const yolov3 = (() => {
 
   function drawOptions(root, data) {
     root.append(el('h2', {id: 'repeat'}, 'To repeat it'));
-    if (data.command) root.append(el('pre', {}, data.command));
+    if (data.command) root.append(el('pre', {class: 'command'}, data.command));
     const options = data.run ? data.run.args : data.args;
     if (!options || options.length === 0) return;
-    root.append(el('details', {}, el('summary', {}, `All ${options.length} options`), el('div', {class: 'wide'},
-        el('table', {class: 'options small'}, ...options.map(([key, value]) => el('tr', {}, el('td', {}, key), el('td', {}, value)))))));
+    root.append(el('details', {}, el('summary', {}, `All ${options.length} options`), el('div', {class: 'scroll'},
+        el('table', {class: 'options'}, ...options.map(([key, value]) => el('tr', {}, el('td', {}, key), el('td', {}, value)))))));
   }
 
   function navigation(root) {
@@ -557,8 +390,7 @@ const yolov3 = (() => {
     };
   }
 
-  return {el, fixed, short, duration, percent, isNumber, colorOf, column, columnPoints, sumPoints, curvePoints, bestEpoch, known,
-          wantsLog, lineChart, setLines, forget, draw};
+  return {columnPoints, sumPoints, curvePoints, known, wantsLog, draw};
 })();
 
 // A page with its data in it draws itself.

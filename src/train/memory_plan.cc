@@ -1,0 +1,117 @@
+#include "train/memory_plan.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "data/loader.h"
+#include "engine/training_engine.h"
+#include "net/weights.h"
+#include "train/optimizer.h"
+#include "train/setup.h"
+
+namespace yolov3 {
+namespace {
+
+constexpr int64_t kFloat = sizeof(float);
+
+NetworkSpec at_largest_size(const NetworkSpec& spec, const TrainOptions& options) {
+  int64_t width = options.width, height = options.height;
+  for (const int size : options.multi_scale) {
+    if (int64_t{size} * size > width * height) width = height = size;
+  }
+  return with_input_size(spec, width, height);
+}
+
+// Copies of all parameters that live through the run.
+double copies_of_parameters(const TrainOptions& options) {
+  double copies = 2;  // value and gradient
+  copies += parse_optimizer(options.optimizer) == OptimizerKind::adam ? 2 : 1;
+  if (options.ema > 0) ++copies;
+  if (batches_per_update(options) > 1) ++copies;
+  return copies;
+}
+
+// Of one picture, all heads.
+int64_t raw_map_bytes(const NetworkSpec& spec) {
+  int64_t numbers = 0;
+  for (const Head& head : heads(spec)) {
+    numbers += static_cast<int64_t>(head.anchors.size()) * (5 + head.classes) * head.grid_height * head.grid_width;
+  }
+  return numbers * kFloat;
+}
+
+// What LibTorch's operators keep of one picture for the way back: of a convolution with batch norm its sum and its output,
+// of other layers their output; and on the way back a few gradients of the largest map.
+int64_t libtorch_map_bytes(const NetworkSpec& spec, bool bf16) {
+  int64_t numbers = 0, largest = 0;
+  for (const Layer& layer : spec.layers) {
+    const auto* conv = std::get_if<Conv>(&layer.op);
+    const bool passes_on =
+        std::holds_alternative<Yolo>(layer.op) || (std::holds_alternative<Route>(layer.op) && layer.inputs.size() == 1);
+    if (passes_on) continue;
+    numbers += layer.out.size() * (conv != nullptr && conv->batch_normalize ? 2 : 1);
+    largest = std::max(largest, layer.out.size());
+  }
+  return (numbers + 3 * largest) * (bf16 ? kFloat / 2 : kFloat);
+}
+
+// Of one picture: the network in use holds a layer's inputs and its output at a time.
+int64_t map_bytes_in_use(const NetworkSpec& spec, bool bf16) {
+  int64_t largest = 0;
+  for (size_t i = 0; i < spec.layers.size(); ++i) {
+    int64_t held = spec.layers[i].out.size();
+    for (size_t which = 0; which < spec.layers[i].inputs.size(); ++which) held += input_shape(spec, i, which).size();
+    largest = std::max(largest, held);
+  }
+  return largest * (bf16 ? kFloat / 2 : kFloat);
+}
+
+}  // namespace
+
+MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& options,
+                               const std::optional<TrainingPlan>& plan, int64_t program, int64_t val_pictures) {
+  const NetworkSpec large = at_largest_size(spec, options);
+  const int64_t weights = count_params(spec).all * kFloat, batch = options.batch;
+  const bool bf16 = plan ? plan->type == NumberType::bf16 : use_bf16(options);
+  MemoryEstimate estimate;
+  estimate.program = program;
+  estimate.parameters = static_cast<int64_t>(copies_of_parameters(options) * static_cast<double>(weights));
+  if (plan) {
+    TrainingOptions engine;
+    engine.plan = *plan;
+    engine.threads = options.threads;
+    engine.frozen_layers = frozen_layers(options, spec);
+    estimate.maps = training_memory_bytes(spec, engine, batch, large.input.height, large.input.width);
+  } else {
+    estimate.maps = batch * libtorch_map_bytes(large, bf16) + (bf16 ? weights / 2 : 0);
+  }
+  estimate.maps += 6 * batch * raw_map_bytes(large);  // the loss: logits, decoded boxes, their gradients
+  const int64_t ahead = options.workers > 0 ? LoaderOptions{}.prefetch + 1 : 1;
+  estimate.pictures = ahead * batch * large.input.size() * kFloat;
+  // Saving copies the weights and all of the optimizer's state. Judging copies the weights, folds and packs them.
+  const int64_t saving = static_cast<int64_t>((copies_of_parameters(options) - 1) * static_cast<double>(weights));
+  const int64_t judging =
+      options.validate ? 4 * weights + std::min(batch, val_pictures) * map_bytes_in_use(spec, bf16) : 0;
+  estimate.closing = std::max(saving, judging);
+  return estimate;
+}
+
+std::string describe(const MemoryEstimate& e) {
+  const auto text = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  return fmt::format(
+      "{}: program {}, parameters with gradients and moments {}, a batch's maps {}, pictures ahead {}, "
+      "judging and saving {}",
+      text(e.total()), text(e.program), text(e.parameters), text(e.maps), text(e.pictures), text(e.closing));
+}
+
+int largest_batch(int most, int64_t usable, const std::function<int64_t(int batch)>& total_of) {
+  int fits = 0, too_large = most + 1;
+  while (too_large - fits > 1) {
+    const int middle = (fits + too_large) / 2;
+    (total_of(middle) <= usable ? fits : too_large) = middle;
+  }
+  return fits;
+}
+
+}  // namespace yolov3

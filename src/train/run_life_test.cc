@@ -1,0 +1,335 @@
+// The life of a run: when it saves, what it survives, when it ends.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+
+#include "base/text.h"
+#include "data/synthetic.h"
+#include "data/write.h"
+#include "format/model_file.h"
+#include "train/checkpoint.h"
+#include "train/test_run.h"
+#include "train/trainer.h"
+
+namespace fs = std::filesystem;
+
+namespace yolov3 {
+namespace {
+
+class RunLife : public TrainingRun {
+ protected:
+  static Checkpoint at_end(const TrainResult& result) { return *load_checkpoint(result.run_directory / "weights"); }
+
+  // The rows of results.csv, split.
+  static std::vector<std::vector<std::string>> rows(const fs::path& run) {
+    const std::string text = read_file(run / "results.csv");
+    std::vector<std::vector<std::string>> rows;
+    for (const std::string_view line : split_lines(text)) {
+      rows.emplace_back();
+      for (const std::string_view field : split(line, ',')) rows.back().emplace_back(field);
+    }
+    rows.erase(rows.begin());
+    return rows;
+  }
+
+  static std::vector<double> rates(const fs::path& run) {
+    std::vector<double> rates;
+    for (const auto& row : rows(run)) rates.push_back(*parse_number(row.back()));
+    return rates;
+  }
+};
+
+void expect_same(const Checkpoint& got, const Checkpoint& want) {
+  EXPECT_EQ(got.model.weights, want.model.weights);
+  EXPECT_EQ(got.state.tensors, want.state.tensors);
+  EXPECT_EQ(got.position.step, want.position.step);
+}
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// No file of this process can grow over some size, as on a full disk.
+class FullDisk {
+ public:
+  FullDisk() : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &normal_);
+    rlimit full = normal_;
+    full.rlim_cur = 16384;
+    ::setrlimit(RLIMIT_FSIZE, &full);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &normal_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit normal_{};
+};
+
+// --- Saving -----------------------------------------------------------------------------------------------------------
+
+TEST_F(RunLife, SavesInsideAnEpochWhenTheTimeHasCome) {
+  TrainOptions o = options("often", 1);
+  o.save_every_s = 1e-9;
+  train(o, "", [&](int64_t batches) {
+    const Checkpoint now = *load_checkpoint(o.project / "often/weights");
+    EXPECT_EQ(now.position.next_batch, batches);
+    EXPECT_EQ(now.position.epoch, 0);
+    EXPECT_EQ(fs::exists(o.project / "often/weights/last.prev.h5"), batches > 1);
+  });
+  o = options("never", 1);
+  train(o, "", [&](int64_t) { EXPECT_FALSE(fs::exists(o.project / "never/weights/last.h5")); });
+  EXPECT_TRUE(fs::exists(o.project / "never/weights/last.h5"));
+}
+
+TEST_F(RunLife, ADiskThatIsFullForAWhileCostsNothing) {
+  const TrainResult want = train(options("whole"), "");
+  TrainOptions o = options("full");
+  o.save_every_s = 1e-9;
+  std::optional<FullDisk> full;
+  const TrainResult got = train(o, "", [&](int64_t batches) {
+    if (batches == 2) full.emplace();
+    if (batches < 5) {  // the last that could be saved
+      EXPECT_EQ(load_checkpoint(o.project / "full/weights")->position.next_batch, std::min<int64_t>(batches, 2));
+    }
+    if (batches == 4) full.reset();
+  });
+  expect_same(at_end(got), at_end(want));
+  EXPECT_EQ(rows(got.run_directory).size(), 2u) << "the row that could not be written came later";
+}
+
+// Killed while the disk was full: the results that could not be written are not lost, where the checkpoint was saved.
+TEST_F(RunLife, TheCheckpointKeepsTheResults) {
+  TrainOptions o = options("exp", 3);
+  train(o, "", [](int64_t batches) {
+    if (batches == 7) std::raise(SIGTERM);
+  });
+  clear_interrupt();
+  fs::remove(o.project / "exp/results.csv");
+  o.resume = true;
+  const TrainResult end = train(o, "");
+  ASSERT_EQ(rows(end.run_directory).size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(rows(end.run_directory)[i][0], std::to_string(i));
+}
+
+TEST_F(RunLife, AFolderThatIsTakenAwayIsMadeAgain) {
+  const TrainResult want = train(options("whole"), "");
+  TrainOptions o = options("taken");
+  const TrainResult got = train(o, "seed = 0\n", [&](int64_t batches) {
+    if (batches == 4) fs::remove_all(o.project / "taken");
+  });
+  expect_same(at_end(got), at_end(want));
+  EXPECT_EQ(rows(got.run_directory).size(), 2u) << "that of the first epoch too";
+  EXPECT_EQ(read_file(got.run_directory / "args.toml"), "seed = 0\n");
+  int events = 0;
+  for (const fs::path& file : list_files(got.run_directory)) events += file.filename().string().starts_with("events.");
+  EXPECT_EQ(events, 1);
+}
+
+// As somebody who may not write there; root always may.
+TEST_F(RunLife, AReadOnlyFolderNeverStopsTheRunNorTouchesTheLastCheckpoint) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
+  TrainOptions o = options("exp", 1);
+  const Weights before = at_end(train(o, "")).model.weights;
+  o.epochs = 3;
+  o.resume = true;
+  fs::permissions(folder_, fs::perms::all);
+  int64_t batches = 0;
+  ASSERT_EQ(::seteuid(65534), 0);
+  const std::string message = error_of([&] { train(o, "", [&](int64_t done) { batches = done; }); });
+  ASSERT_EQ(::seteuid(0), 0);
+  EXPECT_EQ(batches, 9) << "the run went on to its end";
+  EXPECT_NE(message.find("could not be written"), std::string::npos) << message;
+  EXPECT_EQ(load_model(o.project / "exp/weights/last.h5").weights, before);
+}
+
+TEST_F(RunLife, ACheckpointCutShortIsPutAsideAndTheOneBeforeGoesOn) {
+  TrainOptions o = options("exp", 3);
+  const TrainResult want = train(options("whole", 3), "");
+  train(o, "", [](int64_t batches) {
+    if (batches == 7) std::raise(SIGTERM);
+  });
+  clear_interrupt();
+  const fs::path weights = o.project / "exp/weights";
+  fs::resize_file(weights / "last.h5", fs::file_size(weights / "last.h5") - 100);
+  const std::string before = read_file(weights / "last.prev.h5");
+  o.resume = true;
+  const TrainResult got = train(o, "");
+  EXPECT_EQ(read_file(weights / "last.prev.h5"), before)
+      << "one checkpoint was saved, and this is still the one before";
+  expect_same(at_end(got), at_end(want));
+  EXPECT_TRUE(fs::exists(weights / "last.damaged.h5"));
+  EXPECT_EQ(rows(got.run_directory).size(), 3u);
+}
+
+// Killed between writing the new checkpoint and putting it in its place, with the last one damaged.
+TEST_F(RunLife, ACheckpointThatHadNoTimeToMoveIsFound) {
+  TrainOptions o = options("exp", 2);
+  train(o, "");
+  const fs::path weights = o.project / "exp/weights";
+  fs::copy_file(weights / "last.h5", weights / "next.h5");
+  fs::resize_file(weights / "last.h5", 1000);
+  EXPECT_EQ(load_checkpoint(weights)->path, weights / "next.h5");
+  fs::resize_file(weights / "next.h5", 1000);
+  EXPECT_EQ(load_checkpoint(weights)->path, weights / "last.prev.h5");
+  fs::resize_file(weights / "last.prev.h5", 0);
+  EXPECT_THROW(load_checkpoint(weights), Error);
+}
+
+TEST_F(RunLife, TwoProcessesDoNotTrainOneRun) {
+  TrainOptions o = options("exp", 1);
+  std::string message;
+  train(o, "", [&](int64_t batches) {
+    TrainOptions second = o;
+    second.resume = true;
+    if (batches == 2) message = error_of([&] { train(second, ""); });
+  });
+  EXPECT_NE(message.find("another process"), std::string::npos) << message;
+  EXPECT_NE(message.find((o.project / "exp").string()), std::string::npos) << message;
+}
+
+// --- The end ----------------------------------------------------------------------------------------------------------
+
+// A network that does not learn is never better than after its first epoch.
+TEST_F(RunLife, PatienceEndsARunThatGetsNoBetter) {
+  TrainOptions o = options("exp", 20);
+  o.lr0 = o.lr_end = o.bn_momentum = 1e-12;
+  o.patience = 2;
+  const TrainResult end = train(o, "");
+  EXPECT_EQ(end.epochs_done, 3);
+  EXPECT_EQ(end.ended, "no better mAP50 for 2 epochs (--patience 2)");
+  EXPECT_EQ(at_end(end).model.facts.at("ended"), end.ended);
+  EXPECT_EQ(rows(end.run_directory).size(), 3u);
+  o.resume = true;
+  EXPECT_EQ(train(o, "", [](int64_t) { FAIL() << "it is over"; }).ended, end.ended);
+  o.patience = 3;
+  EXPECT_EQ(train(o, "").epochs_done, 4) << "with more of it, the run goes on";
+}
+
+TEST_F(RunLife, PatienceCountsThroughAResume) {
+  TrainOptions o = options("exp", 20);
+  o.lr0 = o.lr_end = o.bn_momentum = 1e-12;
+  o.patience = 3;
+  train(o, "", [](int64_t batches) {
+    if (batches == 7) std::raise(SIGTERM);  // in the third epoch
+  });
+  clear_interrupt();
+  EXPECT_EQ(load_checkpoint(o.project / "exp/weights")->position.unimproved, 1);
+  o.resume = true;
+  EXPECT_EQ(train(o, "").epochs_done, 4);
+}
+
+TEST_F(RunLife, TimeEndsARunAndItsCosine) {
+  TrainOptions o = options("exp");
+  o.epochs = 1;  // not asked
+  o.time_s = 1.5;
+  o.warmup_epochs = 0;
+  const auto start = std::chrono::steady_clock::now();
+  const TrainResult end = train(o, "");
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  EXPECT_GT(seconds, 0.5 * o.time_s);
+  EXPECT_LT(seconds, o.time_s + 1);
+  EXPECT_TRUE(end.ended.starts_with("the time is up: ")) << end.ended;
+  EXPECT_GT(end.epochs_done, 1);
+  EXPECT_EQ(at_end(end).model.facts.at("ended"), end.ended);
+  const std::vector<double> lr = rates(end.run_directory);
+  EXPECT_EQ(lr.size(), static_cast<size_t>(end.epochs_done));
+  EXPECT_LT(lr.back(), 0.1 * o.lr0);
+  o.resume = true;
+  EXPECT_EQ(train(o, "", [](int64_t) { FAIL() << "it is over"; }).epochs_done, end.epochs_done);
+  o.time_s = at_end(end).position.seconds + 0.5;
+  EXPECT_GT(train(o, "").epochs_done, end.epochs_done) << "with more time, the run goes on";
+}
+
+// --- The rates of a run -----------------------------------------------------------------------------------------------
+
+// 3 updates an epoch; results.csv has the rate of each epoch's last.
+TEST_F(RunLife, SchedulesSetTheRates) {
+  const auto rates_of = [&](const std::string& name, auto change) {
+    TrainOptions o = options(name, 5);
+    o.validate = false;
+    o.lr0 = 0.01;
+    o.lr_end = 0.001;
+    o.warmup_epochs = 2;
+    change(o);
+    return rates(train(o, "").run_directory);
+  };
+  const auto expect = [](const std::vector<double>& got, const std::vector<double>& want) {
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-5 * want[i]) << i;  // six digits
+  };
+  expect(rates_of("constant", [](TrainOptions& o) { o.schedule = "constant"; }), {0.005, 0.01, 0.01, 0.01, 0.01});
+  expect(rates_of("linear", [](TrainOptions& o) { o.schedule = "linear"; }), {0.005, 0.01, 0.007, 0.004, 0.001});
+  // Drops at updates 9 and 12 of 15.
+  expect(rates_of("steps",
+                  [](TrainOptions& o) {
+                    o.schedule = "steps", o.steps = {0.6, 0.8}, o.step_scale = 0.5;
+                  }),
+         {0.005, 0.01, 0.005, 0.0025, 0.0025});
+  expect(rates_of("darknet", [](TrainOptions& o) { o.schedule = "constant", o.warmup = "darknet"; }),
+         {0.01 / 16, 0.01, 0.01, 0.01, 0.01});
+}
+
+TEST_F(RunLife, NesterovAndAdamwTrain) {
+  const auto weights_of = [&](const std::string& name, auto change) {
+    TrainOptions o = options(name, 1);
+    o.weight_decay = 0.01;
+    change(o);
+    return at_end(train(o, "")).model.weights;
+  };
+  const Weights adam = weights_of("adam", [](TrainOptions&) {});
+  EXPECT_EQ(weights_of("adamw", [](TrainOptions& o) { o.optimizer = "adamw"; }), adam) << "a name";
+  const Weights sgd = weights_of("sgd", [](TrainOptions& o) { o.optimizer = "sgd"; });
+  EXPECT_NE(weights_of("nesterov", [](TrainOptions& o) { o.optimizer = "sgd", o.nesterov = true; }), sgd);
+}
+
+TEST_F(RunLife, AdamAndAdamwGoOnWithEachOther) {
+  TrainOptions o = options("exp", 1);
+  o.weight_decay = 0.01;
+  train(o, "");
+  o.resume = true;
+  o.epochs = 2;
+  o.optimizer = "adamw";
+  EXPECT_EQ(train(o, "").epochs_done, 2);
+}
+
+TEST_F(RunLife, RefusesWhatCannotWork) {
+  const auto refuse = [&](const std::string& word, auto change) {
+    TrainOptions o = options("refused");
+    change(o);
+    const std::string message = error_of([&] { train(o, ""); });
+    EXPECT_NE(message.find(word), std::string::npos) << message;
+    EXPECT_FALSE(fs::exists(o.project / "refused"));
+  };
+  refuse("--schedule", [](TrainOptions& o) { o.schedule = "poly"; });
+  refuse("--warmup", [](TrainOptions& o) { o.warmup = "quick"; });
+  refuse("--steps", [](TrainOptions& o) { o.schedule = "steps", o.steps = {}; });
+  refuse("--steps", [](TrainOptions& o) { o.steps = {0.9, 0.8}; });
+  refuse("--steps", [](TrainOptions& o) { o.steps = {1}; });
+  refuse("--steps", [](TrainOptions& o) { o.steps = {0, 0.5}; });
+  refuse("--steps", [](TrainOptions& o) { o.steps = {NAN}; });
+  refuse("--step-scale", [](TrainOptions& o) { o.step_scale = 0; });
+  refuse("--step-scale", [](TrainOptions& o) { o.step_scale = 1; });
+  refuse("--optimizer adamw", [](TrainOptions& o) { o.optimizer = "adamw"; });
+  refuse("--nesterov", [](TrainOptions& o) { o.nesterov = true; });
+  refuse("--nesterov", [](TrainOptions& o) { o.optimizer = "sgd", o.momentum = 0, o.nesterov = true; });
+  refuse("--patience", [](TrainOptions& o) { o.patience = -1; });
+  refuse("--patience", [](TrainOptions& o) { o.patience = 2, o.validate = false; });
+  refuse("--time", [](TrainOptions& o) { o.time_s = -1; });
+  refuse("--save-every", [](TrainOptions& o) { o.save_every_s = NAN; });
+  refuse("--on-nan", [](TrainOptions& o) { o.on_nan = "pray"; });
+}
+
+}  // namespace
+}  // namespace yolov3
