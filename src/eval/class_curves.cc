@@ -91,7 +91,7 @@ MeanCurves mean_curves(std::span<const ClassCurves> classes) {
   return mean;
 }
 
-void Calibration::add(const VocClass& voc) {
+void Reliability::add(const VocClass& voc) {
   for (const VocDetection& d : voc.detections) {
     Bin& bin = bins[static_cast<size_t>(std::clamp(d.score * kBins, 0.0, kBins - 1.0))];
     ++bin.detections;
@@ -100,7 +100,7 @@ void Calibration::add(const VocClass& voc) {
   }
 }
 
-double Calibration::expected_error() const {
+double Reliability::expected_error() const {
   double sum = 0;
   int64_t detections = 0;
   for (size_t i = kFirstJudgedBin; i < kBins; ++i) {

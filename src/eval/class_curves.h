@@ -41,7 +41,7 @@ struct MeanCurves {
 MeanCurves mean_curves(std::span<const ClassCurves> classes);
 
 // Is a score of 0.8 right 8 times of 10? Detections of all classes by score, [0,0.05), [0.05,0.1), ... [0.95,1].
-struct Calibration {
+struct Reliability {
   static constexpr size_t kBins = 20;
   struct Bin {
     int64_t detections = 0, right = 0;
@@ -52,7 +52,7 @@ struct Calibration {
   void add(const VocClass& voc);
   // Mean of |share that is right - mean score| over the bins from 0.25 on, each weighted by its detections; 0 without
   // any. Below lies what no one uses, and so much of it that it would be the mean.
-  // Source: Kueppers et al. 2020, "Multivariate Confidence Calibration for Object Detection", D-ECE of the score alone.
+  // Source: Kueppers et al. 2020, "Multivariate Confidence Reliability for Object Detection", D-ECE of the score alone.
   double expected_error() const;
 };
 

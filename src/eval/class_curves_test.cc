@@ -90,21 +90,21 @@ TEST(MeanCurves, EachClassWithTruthCountsTheSame) {
   EXPECT_TRUE(std::isnan(mean_curves({}).f1[0]));
 }
 
-TEST(Calibration, BinsAndErrorByHand) {
+TEST(Reliability, BinsAndErrorByHand) {
   VocClass judged;
   judged.detections = {{1.0, true}, {0.96875, true}, {0.5, true}, {0.53125, false}, {0.25, false}, {0.125, false}};
-  Calibration calibration;
-  calibration.add(judged);
-  EXPECT_EQ(calibration.bins[19].detections, 2);  // 1 belongs to the last bin
-  EXPECT_EQ(calibration.bins[19].right, 2);
-  EXPECT_EQ(calibration.bins[10].detections, 2);  // 0.5 begins its bin
-  EXPECT_EQ(calibration.bins[10].right, 1);
-  EXPECT_DOUBLE_EQ(calibration.bins[10].score_sum, 1.03125);
-  EXPECT_EQ(calibration.bins[5].detections, 1);
-  EXPECT_EQ(calibration.bins[2].detections, 1);
+  Reliability reliability;
+  reliability.add(judged);
+  EXPECT_EQ(reliability.bins[19].detections, 2);  // 1 belongs to the last bin
+  EXPECT_EQ(reliability.bins[19].right, 2);
+  EXPECT_EQ(reliability.bins[10].detections, 2);  // 0.5 begins its bin
+  EXPECT_EQ(reliability.bins[10].right, 1);
+  EXPECT_DOUBLE_EQ(reliability.bins[10].score_sum, 1.03125);
+  EXPECT_EQ(reliability.bins[5].detections, 1);
+  EXPECT_EQ(reliability.bins[2].detections, 1);
   // |2 - 1.96875| + |1 - 1.03125| + |0 - 0.25| over the five detections from 0.25 on
-  EXPECT_DOUBLE_EQ(calibration.expected_error(), (0.03125 + 0.03125 + 0.25) / 5);
-  EXPECT_EQ(Calibration().expected_error(), 0);
+  EXPECT_DOUBLE_EQ(reliability.expected_error(), (0.03125 + 0.03125 + 0.25) / 5);
+  EXPECT_EQ(Reliability().expected_error(), 0);
 }
 
 }  // namespace

@@ -152,7 +152,7 @@ Metrics Evaluator::compute() const {
     }
     add_voc_figures(voc[k], out);
     out.curves = class_curves(coco[k], voc[k]);
-    metrics.calibration.add(voc[k]);
+    metrics.reliability.add(voc[k]);
   }
   metrics.coco = means.figures();
   add_overall_figures(metrics);

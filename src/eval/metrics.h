@@ -40,7 +40,7 @@ struct Metrics {
   std::optional<double> voc_area, voc_11point;  // means over classes that have truth
   double precision = 0, recall = 0;             // means over classes with truth, at each class's best threshold
   std::vector<ClassMetrics> classes;
-  Calibration calibration;
+  Reliability reliability;
 };
 
 class Evaluator {

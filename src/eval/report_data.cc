@@ -69,9 +69,9 @@ Json curves_json(const Metrics& metrics) {
   return {{"all", all_json}, {"classes", classes}};
 }
 
-Json calibration_json(const Calibration& calibration) {
+Json calibration_json(const Reliability& calibration) {
   Json bins = Json::array();
-  for (const Calibration::Bin& bin : calibration.bins) {
+  for (const Reliability::Bin& bin : calibration.bins) {
     bins.push_back({bin.detections, bin.right, rounded(bin.score_sum)});
   }
   return {{"expected_error", rounded(calibration.expected_error())}, {"bins", bins}};
@@ -160,7 +160,7 @@ Json judgement_json(const ReportData& data, const JudgedPictures& pictures) {
   Json json = {{"split", j.split}, {"epoch", j.epoch ? Json(*j.epoch) : Json(nullptr)}};
   json["metrics"] = Json::parse(metrics_json(j.metrics, data.names));
   json["curves"] = curves_json(j.metrics);
-  json["calibration"] = calibration_json(j.metrics.calibration);
+  json["calibration"] = calibration_json(j.metrics.reliability);
   json["working_point"] = {{"score", f.options.score}, {"iou", f.options.iou}};
   json["confusion"] = confusion_json(f.confusion);
   json["sizes"] = {{"limits", SizeCounts::kLimitsPx}, {"objects", f.sizes.objects}, {"found", f.sizes.found}};
