@@ -37,7 +37,7 @@ constexpr const char* kBoardPolicy =
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 constexpr const char* kBoardPage = R"(<!doctype html><html lang=en><meta charset=utf-8>
-<meta name=viewport content="width=device-width"><title>yolov3 board</title><link rel=stylesheet href=/style.css>
+<meta name=viewport content="width=device-width"><title>yolov3 board</title><link rel=icon href="data:,"><link rel=stylesheet href=/style.css>
 <div id=overview><p class=kind>board</p><h1 id=root>Runs</h1>
 <div class=tools><input id=filter type=search placeholder="part of a name" aria-label="show runs with this in their name">
 <label><input id=by-time type=checkbox> over hours instead of epochs</label><span id=count class="dim small"></span></div>
@@ -194,8 +194,10 @@ void BoardServer::Impl::set_up() {
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
   });
-  server.set_default_headers({{"X-Content-Type-Options", "nosniff"}, {"Cache-Control", "no-store"},
-                              {"Referrer-Policy", "no-referrer"}, {"Cross-Origin-Resource-Policy", "same-origin"}});
+  server.set_default_headers({{"X-Content-Type-Options", "nosniff"},
+                              {"Cache-Control", "no-store"},
+                              {"Referrer-Policy", "no-referrer"},
+                              {"Cross-Origin-Resource-Policy", "same-origin"}});
   server.set_pre_routing_handler([this](const Request& request, Response& response) {
     const std::string host = host_of(request.get_header_value("Host"));
     if (listens_everywhere(options.host) || is_loopback(host) || host == options.host) {
@@ -242,8 +244,8 @@ void BoardServer::Impl::listen() {
     }
     reason = errno;
   }
-  check(port != 0, "cannot listen on {} port {}{}: {}; is another board there? Try --port {}, or --port 0 for any", options.host,
-        options.port, last > options.port ? fmt::format(" to {}", last) : "",
+  check(port != 0, "cannot listen on {} port {}{}: {}; is another board there? Try --port {}, or --port 0 for any",
+        options.host, options.port, last > options.port ? fmt::format(" to {}", last) : "",
         reason != 0 ? std::strerror(reason) : "no such address", std::min(last + 1, 65535));
   thread = std::thread([this] { server.listen_after_bind(); });
   while (!server.is_running()) std::this_thread::yield();
@@ -251,8 +253,8 @@ void BoardServer::Impl::listen() {
 
 BoardServer::BoardServer(const BoardOptions& options) : impl_(std::make_unique<Impl>(options)) {
   std::error_code ignored;
-  check(fs::is_directory(options.root, ignored), "{}: no such folder; give the folder of your runs, e.g. yolov3 board runs/",
-        options.root.string());
+  check(fs::is_directory(options.root, ignored),
+        "{}: no such folder; give the folder of your runs, e.g. yolov3 board runs/", options.root.string());
   impl_->set_up();
   impl_->listen();
 }
@@ -264,7 +266,8 @@ int BoardServer::port() const { return impl_->port; }
 std::string BoardServer::url() const {
   const std::string& host = impl_->options.host;
   const std::string shown = listens_everywhere(host) ? "127.0.0.1" : host;
-  return fmt::format(shown.find(':') == std::string::npos ? "http://{}:{}/" : "http://[{}]:{}/", shown, port());
+  return shown.find(':') == std::string::npos ? fmt::format("http://{}:{}/", shown, port())
+                                              : fmt::format("http://[{}]:{}/", shown, port());
 }
 
 void BoardServer::stop() {

@@ -41,7 +41,8 @@ class Board : public ::testing::Test {
     return json::parse(answer->body);
   }
   std::string id_of(const std::string& name) {
-    for (const json& run : runs()["runs"]) {
+    const json all = runs();  // named: a range-for keeps no temporary of a temporary alive
+    for (const json& run : all["runs"]) {
       if (run["name"] == name) return run["id"];
     }
     return "";
@@ -75,8 +76,10 @@ TEST_F(Board, ListsRunsAndShowsOne) {
 }
 
 TEST_F(Board, ServesItsPageAndScripts) {
-  const std::pair<const char*, const char*> files[] = {{"/", "<!doctype html>"}, {"/style.css", ":root"},
-                                                       {"/chart.js", "Chart.js v"}, {"/run.js", "const yolov3"},
+  const std::pair<const char*, const char*> files[] = {{"/", "<!doctype html>"},
+                                                       {"/style.css", ":root"},
+                                                       {"/chart.js", "Chart.js v"},
+                                                       {"/run.js", "const yolov3"},
                                                        {"/board.js", "/api/runs"}};
   for (const auto& [path, part] : files) {
     const auto answer = get(path);

@@ -21,8 +21,8 @@ std::string image_tag(const Image& image, const std::string& alt);
 std::string json_for_page(std::string_view json);
 
 // Embedded at build (cmake/embed.cmake).
-std::string_view page_style();   // CSS of all pages
-std::string_view chart_script(); // Chart.js (MIT licence)
+std::string_view page_style();    // CSS of all pages
+std::string_view chart_script();  // Chart.js (MIT licence)
 std::string_view chart_licence();
 std::string_view charts_script();  // elements, numbers, and Chart.js in the page's colours
 std::string_view run_script();     // draws a run or an evaluation

@@ -66,11 +66,23 @@ class SlowPage : public ::testing::Test {
   }
 
   fs::path folder_ = make_test_folder("page");
-  const std::vector<std::string> kReportCharts = {
-      "Mean average precision", "Precision and recall", "Loss", "Parts of the loss", "Loss of each update",
-      "Learning rate", "Speed", "Waiting for pictures", "Memory", "Precision against recall", "F1 against score",
-      "Precision against score", "Recall against score", "Is the score the truth?", "Kinds of errors", "Found by size",
-      "Objects of each class"};
+  const std::vector<std::string> kReportCharts = {"Mean average precision",
+                                                  "Precision and recall",
+                                                  "Loss",
+                                                  "Parts of the loss",
+                                                  "Loss of each update",
+                                                  "Learning rate",
+                                                  "Speed",
+                                                  "Waiting for pictures",
+                                                  "Memory",
+                                                  "Precision against recall",
+                                                  "F1 against score",
+                                                  "Precision against score",
+                                                  "Recall against score",
+                                                  "Is the score the truth?",
+                                                  "Kinds of errors",
+                                                  "Found by size",
+                                                  "Objects of each class"};
 };
 
 TEST_F(SlowPage, ReportOnADesktop) {
@@ -79,7 +91,9 @@ TEST_F(SlowPage, ReportOnADesktop) {
   expect_drawn(browser, kReportCharts);
   expect_no_sideways_scrolling(browser, 1280);
   EXPECT_EQ(browser.run("return document.querySelectorAll('.confusion tr').length"), 4);  // head, cat, dog, background
-  EXPECT_GT(browser.run("return [...document.images].filter((i) => i.naturalWidth > 0).length"), 10);
+  browser.wait_for("[...document.images].every((i) => { i.loading = 'eager'; return i.complete; })");
+  EXPECT_EQ(browser.run("return [...document.images].filter((i) => i.naturalWidth === 0).length"), 0);
+  EXPECT_GT(browser.run("return document.images.length"), 10);
   EXPECT_EQ(browser.run("return getComputedStyle(document.body).backgroundColor"), "rgb(251, 251, 250)");
 }
 
@@ -94,7 +108,8 @@ TEST_F(SlowPage, ReportOnAPhoneInTheDark) {
 TEST_F(SlowPage, HostileNamesAreTextOnThePage) {
   const std::string evil = "</script><img src=x onerror='window.hacked=1'><b>\"'&\xe2\x80\xa8";
   Browser browser(kDarkPhone);
-  browser.open(write_report("<i>run", {evil, "a class name that is very very very long and has nowhereabreakinit_nowhere_at_all"}));
+  browser.open(write_report(
+      "<i>run", {evil, "a class name that is very very very long and has nowhereabreakinit_nowhere_at_all"}));
   EXPECT_EQ(browser.run("return window.hacked === undefined"), true);
   EXPECT_EQ(browser.run("return document.querySelectorAll('#page b img, #page b b, h1 i').length"), 0);
   EXPECT_EQ(browser.run("return document.querySelector('.per-class tr:nth-child(3) th').textContent"), evil);
@@ -109,7 +124,8 @@ TEST_F(SlowPage, HundredClassesStayReadable) {
   browser.open(write_report("exp", names));
   expect_drawn(browser, kReportCharts);
   expect_no_sideways_scrolling(browser, 1280);
-  EXPECT_EQ(browser.run("return document.querySelectorAll('.confusion tr').length"), 32);  // head, 30 classes, background
+  EXPECT_EQ(browser.run("return document.querySelectorAll('.confusion tr').length"),
+            32);  // head, 30 classes, background
 }
 
 TEST_F(SlowPage, ReportOfARunThatHasHardlyBegun) {
@@ -129,11 +145,12 @@ TEST_F(SlowPage, BoardFollowsRunsSideBySide) {
   Browser browser(kDesktop);
   browser.open(board.url());
   browser.wait_for("document.documentElement.dataset.ready && document.querySelectorAll('canvas').length === 7");
-  expect_drawn(browser, {"mAP50", "mAP50-95", "Training loss", "Validation loss", "Loss of each update", "Learning rate",
-                         "Images/s"});
+  expect_drawn(browser, {"mAP50", "mAP50-95", "Training loss", "Validation loss", "Loss of each update",
+                         "Learning rate", "Images/s"});
   expect_no_sideways_scrolling(browser, 1280);
   const std::string lines = "Chart.getChart(document.querySelector('canvas')).data.datasets";
-  EXPECT_EQ(browser.run("return " + lines + ".map((d) => d.label + ' ' + d.data.length).sort()"), (json{"one 3", "two 4"}));
+  EXPECT_EQ(browser.run("return " + lines + ".map((d) => d.label + ' ' + d.data.length).sort()"),
+            (json{"one 3", "two 4"}));
 
   write_file(folder_ / "runs/one/results.csv", test_run_csv(9));
   browser.wait_for(lines + ".some((d) => d.label === 'one' && d.data.length === 9)");

@@ -74,7 +74,8 @@ std::string program_help() {
          "  yolov3 detect --weights runs/train/exp/weights/best.h5 --source pictures/\n"
          "\nExit codes: 0 ok, 1 failure, 2 usage, 3 data errors found, 4 an accuracy gate failed.\n"
          "Ctrl-C or SIGTERM: train saves and exits with 0 (go on with --resume), detect keeps the results so far and\n"
-         "exits with 1, board exits with 0, data convert, split, synth and check --repair take away what they began to write; the other\n"
+         "exits with 1, board exits with 0, data convert, split, synth and check --repair take away what they began to "
+         "write; the other\n"
          "commands, and any command at the second signal, end at once.\n"
          "Results go to stdout, log and progress to stderr.\n";
 }

@@ -34,13 +34,14 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 std::string page(const std::string& kind, const std::string& title, const std::string& lead, const std::string& data) {
   return page_head(title) +
          fmt::format(
-             "<p class=kind>{}</p><h1>{}</h1>\n<p class=about>{}</p>\n<div id=page><noscript>The charts and tables of this page are drawn by "
+             "<p class=kind>{}</p><h1>{}</h1>\n<p class=about>{}</p>\n<div id=page><noscript>The charts and tables of "
+             "this page are drawn by "
              "a script in it, which is switched off here.</noscript></div>\n"
              "<p class=\"dim small\">Charts by Chart.js, MIT licence; the licence is in the source of this page.</p>\n"
              "<script type=\"application/json\" id=data>{}</script>\n<script>\n/*\n{}*/\n{}\n</script>\n<script>\n"
              "{}\n{}\n</script>\n</html>\n",
-             kind, escaped(title), escaped(lead), json_for_page(data), chart_licence(), chart_script(),
-             charts_script(), run_script());
+             kind, escaped(title), escaped(lead), json_for_page(data), chart_licence(), chart_script(), charts_script(),
+             run_script());
 }
 
 // The run's pictures inside the page, shrunk.

@@ -13,8 +13,8 @@ namespace yolov3 {
 std::string run_page(const std::filesystem::path& folder);
 
 struct EvaluationFacts {
-  std::string title, lead;            // "best.h5 on voc/ (val)"
-  std::vector<std::string> arguments; // of `yolov3 eval`
+  std::string title, lead;             // "best.h5 on voc/ (val)"
+  std::vector<std::string> arguments;  // of `yolov3 eval`
   std::string options_toml;
   double images_per_second = 0;  // 0 = no model was run
 };

@@ -104,7 +104,9 @@ TEST_F(ReportPage, ADamagedReportIsAWarningForTheRun) {
 
 TEST(Html, EscapesWhatEndsTextAndAttributes) {
   EXPECT_EQ(escaped("a<b>&\"'c"), "a&lt;b&gt;&amp;&quot;&#39;c");
-  EXPECT_EQ(escaped(std::string("a\0b", 3)), "a\xef\xbf\xbd" "b");
+  EXPECT_EQ(escaped(std::string("a\0b", 3)),
+            "a\xef\xbf\xbd"
+            "b");
   EXPECT_EQ(json_for_page(R"({"a":"</script><!--"})"), "{\"a\":\"\\u003c/script>\\u003c!--\"}");
 }
 

@@ -31,7 +31,8 @@ void find_runs(const fs::path& folder, int depth, int& entries, std::vector<fs::
        it.increment(ignored)) {
     std::error_code unknown;
     const bool real_folder = fs::is_directory(it->symlink_status(unknown));
-    if (real_folder && !it->path().filename().string().starts_with('.')) find_runs(it->path(), depth + 1, entries, found);
+    if (real_folder && !it->path().filename().string().starts_with('.'))
+      find_runs(it->path(), depth + 1, entries, found);
   }
 }
 

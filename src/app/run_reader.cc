@@ -99,7 +99,9 @@ std::string state_of(const RunSummary& run, double now) {
   return now - run.updated < std::max(kQuietSeconds, 2 * epoch) ? "running" : "stopped";
 }
 
-RunTable read_table(const fs::path& folder) { return parse_run_table(read_file(folder / "results.csv", kMaxTableBytes)); }
+RunTable read_table(const fs::path& folder) {
+  return parse_run_table(read_file(folder / "results.csv", kMaxTableBytes));
+}
 
 std::string text_of(const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
@@ -134,7 +136,8 @@ Json curve_json(const BoundedSeries& series) {
   for (const BoundedSeries::Point& point : series.points()) {
     steps.push_back(point.last);
     // Six digits say all that a float does.
-    values.push_back(std::isfinite(point.value()) ? Json(std::stod(fmt::format("{:.6g}", point.value()))) : Json(nullptr));
+    values.push_back(std::isfinite(point.value()) ? Json(std::stod(fmt::format("{:.6g}", point.value())))
+                                                  : Json(nullptr));
   }
   return {{"steps", std::move(steps)}, {"values", std::move(values)}};
 }
@@ -161,7 +164,8 @@ RunSummary summarize_run(const fs::path& folder, double now) {
     // No row yet, or a file that RunReader tells about.
   }
   for (const auto& [key, value] : read_run_options(folder)) {
-    if (key == "epochs") run.epochs = static_cast<int>(std::clamp<int64_t>(parse_integer(value).value_or(0), 0, 1000000000));
+    if (key == "epochs")
+      run.epochs = static_cast<int>(std::clamp<int64_t>(parse_integer(value).value_or(0), 0, 1000000000));
   }
   refresh_state(folder, now, run);
   return run;

@@ -21,7 +21,7 @@
 
 namespace yolov3 {
 
-constexpr std::array kRunPictures = {"train_batch0.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg"};
+inline constexpr std::array kRunPictures = {"train_batch0.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg"};
 
 // Holds at least one of the files that make a run.
 bool is_run_folder(const std::filesystem::path& folder);
@@ -31,10 +31,10 @@ std::string file_stamp(const std::filesystem::path& file);
 
 // What a list of runs says of one. Reads results.csv and args.toml only.
 struct RunSummary {
-  int epochs = 0, epochs_done = 0;  // epochs: wanted, 0 = not known
+  int epochs = 0, epochs_done = 0;                            // epochs: wanted, 0 = not known
   double map50 = -1, map50_95 = -1, loss = -1, seconds = -1;  // of the best epoch; the last loss; -1 = not known
-  double updated = 0;  // when anything was written last, seconds since 1970
-  std::string state;   // finished, running, stopped
+  double updated = 0;                                         // when anything was written last, seconds since 1970
+  std::string state;                                          // finished, running, stopped
 };
 RunSummary summarize_run(const std::filesystem::path& folder, double now);
 // `updated` and `state` alone, where the two files have not changed.

@@ -89,7 +89,8 @@ TEST_F(Runs, DamageIsAProblemOfThePageNotItsEnd) {
   reader.refresh();
   const Json json = reader.json(now());
   ASSERT_EQ(json["problems"].size(), 1u);
-  EXPECT_NE(json["problems"][0].get<std::string>().find("events.out.tfevents.999: no event record at byte 0"), std::string::npos);
+  EXPECT_NE(json["problems"][0].get<std::string>().find("events.out.tfevents.999: no event record at byte 0"),
+            std::string::npos);
 }
 
 TEST_F(Runs, MemoryIsBounded) {
@@ -114,7 +115,7 @@ TEST_F(Runs, SummaryAndState) {
   EXPECT_EQ(run.epochs, 3);
   EXPECT_EQ(run.epochs_done, 3);
   EXPECT_EQ(run.state, "finished");
-  EXPECT_DOUBLE_EQ(run.map50, 0.75);      // 1 - 1/4
+  EXPECT_DOUBLE_EQ(run.map50, 0.75);  // 1 - 1/4
   EXPECT_DOUBLE_EQ(run.map50_95, 0.375);
   EXPECT_DOUBLE_EQ(run.seconds, 90);
   EXPECT_NEAR(run.loss, 8.0 / 3 * 3.5, 1e-3);
@@ -127,7 +128,8 @@ TEST_F(Runs, SummaryAndState) {
 }
 
 TEST_F(Runs, OptionsAsText) {
-  const OptionTexts texts = option_texts("command = \"train\"\nlr0 = 0.3\nname = \"a b\"\nsizes = [1, 2]\nval = true\nepochs = 25\n");
+  const OptionTexts texts =
+      option_texts("command = \"train\"\nlr0 = 0.3\nname = \"a b\"\nsizes = [1, 2]\nval = true\nepochs = 25\n");
   const OptionTexts want = {{"epochs", "25"}, {"lr0", "0.3"}, {"name", "a b"}, {"sizes", "[ 1, 2 ]"}, {"val", "true"}};
   EXPECT_EQ(texts, want);
   EXPECT_TRUE(option_texts("no = = toml").empty());

@@ -22,19 +22,23 @@ TEST(RunTable, AHalfWrittenLineWaits) {
     const RunTable table = parse_run_table(whole.substr(0, length));
     const size_t want = length == whole.size() ? 2 : length >= 19 ? 1 : 0;
     EXPECT_EQ(table.rows(), want) << length;
-    if (want > 0) EXPECT_EQ((*table.column("loss"))[0], 0.125);
+    if (want > 0) {
+      EXPECT_EQ((*table.column("loss"))[0], 0.125);
+    }
   }
 }
 
 TEST(RunTable, OtherProgramsAndNonsense) {
-  const RunTable other = parse_run_table("                  epoch,         train/loss\r\n      0,   1.5\r\n  junk\n1,nan\n2,3,4\n");
+  const RunTable other =
+      parse_run_table("                  epoch,         train/loss\r\n      0,   1.5\r\n  junk\n1,nan\n2,3,4\n");
   ASSERT_EQ(other.columns, (std::vector<std::string>{"epoch", "train/loss"}));
   ASSERT_EQ(other.rows(), 2u);
   EXPECT_EQ(other.values[1][0], 1.5);
   EXPECT_TRUE(std::isnan(other.values[1][1]));
   EXPECT_EQ(parse_run_table("").rows(), 0u);
   EXPECT_EQ(parse_run_table("\n\n\n").rows(), 0u);
-  EXPECT_EQ(parse_run_table(std::string(1000, ',') + "\n1,2\n").columns.size(), 2u);  // more than 64 columns are no header
+  EXPECT_EQ(parse_run_table(std::string(1000, ',') + "\n1,2\n").columns.size(),
+            2u);  // more than 64 columns are no header
 }
 
 TEST(RunTable, ManyRowsAreThinnedOutAndTheLastIsKept) {

@@ -37,16 +37,26 @@ class Browser {
   explicit Browser(const Screen& screen) {
     start_driver();
     using nlohmann::json;
-    json arguments = {"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                      "--hide-scrollbars", "--user-data-dir=" + (folder_ / "profile").string(),
+    json arguments = {"--headless",
+                      "--no-sandbox",
+                      "--disable-gpu",
+                      "--disable-quic",
+                      "--no-first-run",
+                      "--disable-background-networking",
+                      "--disable-component-update",
+                      "--disable-sync",
+                      "--hide-scrollbars",
+                      "--user-data-dir=" + (folder_ / "profile").string(),
                       "--window-size=" + std::to_string(screen.width) + "," + std::to_string(screen.height)};
     json options = {{"args", arguments}};
     if (screen.phone) {
-      options["mobileEmulation"] = {{"deviceMetrics", {{"width", screen.width}, {"height", screen.height}, {"pixelRatio", 2.0}}}};
+      options["mobileEmulation"] = {
+          {"deviceMetrics", {{"width", screen.width}, {"height", screen.height}, {"pixelRatio", 2.0}}}};
     }
-    const json wanted = {{"browserName", "chrome"}, {"goog:loggingPrefs", {{"browser", "ALL"}}}, {"goog:chromeOptions", options}};
-    session_ = "/session/" + post("/session", {{"capabilities", {{"alwaysMatch", wanted}}}})["sessionId"].get<std::string>();
+    const json wanted = {
+        {"browserName", "chrome"}, {"goog:loggingPrefs", {{"browser", "ALL"}}}, {"goog:chromeOptions", options}};
+    session_ =
+        "/session/" + post("/session", {{"capabilities", {{"alwaysMatch", wanted}}}})["sessionId"].get<std::string>();
     const json scheme = {{"name", "prefers-color-scheme"}, {"value", screen.dark ? "dark" : "light"}};
     post(session_ + "/goog/cdp/execute", {{"cmd", "Emulation.setEmulatedMedia"}, {"params", {{"features", {scheme}}}}});
   }
@@ -72,9 +82,9 @@ class Browser {
 
   // Waits, at most half a minute, until the expression is true in the page.
   void wait_for(const std::string& expression) {
-    post(session_ + "/execute/async",
-         {{"script", "const done = arguments[0]; const look = () => (" + expression + ") ? done(true) : setTimeout(look, 30); look();"},
-          {"args", nlohmann::json::array()}});
+    post(session_ + "/execute/async", {{"script", "const done = arguments[0]; const look = () => (" + expression +
+                                                      ") ? done(true) : setTimeout(look, 30); look();"},
+                                       {"args", nlohmann::json::array()}});
   }
 
   // Warnings and errors of the page, one a line: of scripts, of what could not be loaded, of what its policy forbids.

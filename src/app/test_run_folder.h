@@ -20,8 +20,8 @@ inline std::string test_run_csv(int epochs) {
       "metrics/mAP_0.5:0.95,val/box_loss,val/obj_loss,val/cls_loss,x/lr0\n";
   for (int e = 0; e < epochs; ++e) {
     const double loss = 8.0 / (e + 1), map = 1 - 1.0 / (e + 2);
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},0.001\n", e, 30 * (e + 1), loss, 2 * loss, loss / 2, map, map / 2,
-                       map, map / 2, loss + 1, 2 * loss + 1, loss);
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},0.001\n", e, 30 * (e + 1), loss, 2 * loss, loss / 2, map,
+                       map / 2, map, map / 2, loss + 1, 2 * loss + 1, loss);
   }
   return csv;
 }
@@ -52,8 +52,10 @@ inline void write_test_run(const std::filesystem::path& folder, int epochs,
                            const std::vector<std::string>& names = {"cat", "dog"}) {
   make_directories(folder / "weights");
   write_file(folder / "results.csv", test_run_csv(epochs));
-  write_file(folder / "args.toml", fmt::format("command = \"train\"\ndata = \"data.yaml\"\nmodel = \"yolov3\"\nimgsz = \"416x416\"\n"
-                                               "epochs = {}\nbatch = 8\nseed = 7\nlr0 = 0.001\n", epochs));
+  write_file(folder / "args.toml",
+             fmt::format("command = \"train\"\ndata = \"data.yaml\"\nmodel = \"yolov3\"\nimgsz = \"416x416\"\n"
+                         "epochs = {}\nbatch = 8\nseed = 7\nlr0 = 0.001\n",
+                         epochs));
   write_file(folder / "report.json", test_report(names, epochs - 1));
   save_image(folder / "train_batch0.jpg", Image(600, 400, 120));
   EventWriter events(folder);

@@ -68,7 +68,8 @@ ClassCurves flat(int64_t objects, int64_t right, int64_t wrong, size_t up_to) {
   ClassCurves curves;
   curves.objects = objects;
   for (size_t i = 0; i <= up_to; ++i) curves.right[i] = right, curves.wrong[i] = wrong;
-  if (objects > 0) curves.precision_at_recall.assign(kCurvePoints, static_cast<double>(right) / static_cast<double>(objects));
+  if (objects > 0)
+    curves.precision_at_recall.assign(kCurvePoints, static_cast<double>(right) / static_cast<double>(objects));
   return curves;
 }
 
@@ -78,7 +79,7 @@ TEST(MeanCurves, EachClassWithTruthCountsTheSame) {
   const MeanCurves mean = mean_curves(classes);
   EXPECT_DOUBLE_EQ(mean.precision[40], 0.75);  // 1 and 1/2
   EXPECT_DOUBLE_EQ(mean.recall[40], 0.75);
-  EXPECT_DOUBLE_EQ(mean.f1[40], 0.75);  // 1 and 100/200
+  EXPECT_DOUBLE_EQ(mean.f1[40], 0.75);      // 1 and 100/200
   EXPECT_DOUBLE_EQ(mean.precision[41], 1);  // only the first says anything there
   EXPECT_DOUBLE_EQ(mean.recall[41], 0.5);
   EXPECT_DOUBLE_EQ(mean.f1[41], 0.5);

@@ -167,7 +167,8 @@ void FindingsBuilder::note_object(const Picture& picture, size_t index, double p
     ++findings_.sizes.found[bin];
     return;
   }
-  Miss miss{pictures_, object.box, object.class_id, MissKind::unseen, picture.best_score(object, findings_.options.iou)};
+  Miss miss{pictures_, object.box, object.class_id, MissKind::unseen,
+            picture.best_score(object, findings_.options.iou)};
   const size_t near = picture.nearest_idle(object);
   if (near != kNobody) miss.overlap = overlap(picture.answers[near].box, object);
   if (taker != kNobody) {

@@ -56,8 +56,8 @@ struct Miss {
   ExactBox box;
   int class_id = 0;
   MissKind kind = MissKind::unseen;
-  double score = 0;    // the best score, however low, of a detection of its class with the IoU; 0 = none
-  double overlap = 0;  // the best IoU with an answer of its class that took nothing
+  double score = 0;                 // the best score, however low, of a detection of its class with the IoU; 0 = none
+  double overlap = 0;               // the best IoU with an answer of its class that took nothing
   std::optional<ScoredBox> answer;  // of loose: that one; of wrong_class: the one that took it
 };
 
@@ -74,14 +74,15 @@ struct FalseAlarm {
   int class_id = 0;
   double score = 0;
   AlarmKind kind = AlarmKind::background;
-  double overlap = 0;  // the best IoU with an object of its class
+  double overlap = 0;              // the best IoU with an object of its class
   std::optional<TruthBox> object;  // of loose and duplicate: that one; of wrong_class: the one it lies on
 };
 
 // Objects by size: the root of the box's area, in pixels of the network's input where those are known.
 struct SizeCounts {
-  static constexpr std::array<int, 7> kLimitsPx = {8, 16, 32, 64, 128, 256, 512};  // under 8, 8 to 16, ..., 512 and more
-  std::array<int64_t, kLimitsPx.size() + 1> objects{}, found{};                    // found: as their own class
+  static constexpr std::array<int, 7> kLimitsPx = {8,   16,  32, 64,
+                                                   128, 256, 512};  // under 8, 8 to 16, ..., 512 and more
+  std::array<int64_t, kLimitsPx.size() + 1> objects{}, found{};     // found: as their own class
 };
 
 struct Findings {

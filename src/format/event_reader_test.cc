@@ -52,7 +52,10 @@ TEST(EventReader, EventByHand) {
 }
 
 TEST(EventReader, TheStepMayComeAfterTheSummary) {
-  const std::string event("\x2a\x0a\x0a\x08\x0a\x01" "a\x15\x00\x00\x00\x3f\x10\x07", 14);
+  const std::string event(
+      "\x2a\x0a\x0a\x08\x0a\x01"
+      "a\x15\x00\x00\x00\x3f\x10\x07",
+      14);
   ASSERT_EQ(scalars_of_event(event).size(), 1u);
   EXPECT_EQ(scalars_of_event(event)[0].step, 7);
 }
@@ -132,7 +135,9 @@ TEST(EventReader, RandomAndMutatedEventsAreSafe) {
       event.assign(static_cast<size_t>(rng.integer(0, 60)), '\0');
       for (char& c : event) c = static_cast<char>(rng.next());
     } else {
-      for (int n = 0; n < 3; ++n) event[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(event.size()) - 1))] = static_cast<char>(rng.next());
+      for (int n = 0; n < 3; ++n)
+        event[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(event.size()) - 1))] =
+            static_cast<char>(rng.next());
       event.resize(static_cast<size_t>(rng.integer(0, static_cast<int64_t>(event.size()))));
     }
     for (const ScalarPoint& point : scalars_of_event(event)) found += 1 + point.tag.size();

@@ -144,7 +144,7 @@ TEST(Events, PictureByHand) {
       "\x0a\x12"                              //   1: value of 18 bytes
       "\x0a\x03pic"                           //     1: tag
       "\x22\x0b"                              //     4: image of 11 bytes
-      "\x08\x02\x10\xac\x02\x18\x03"         //       1: height 2, 2: width 300, 3: RGB
+      "\x08\x02\x10\xac\x02\x18\x03"          //       1: height 2, 2: width 300, 3: RGB
       "\x22\x02JJ",                           //       4: the file
       9 + 2 + 2 + 2 + 5 + 2 + 7 + 4);
   EXPECT_EQ(encode_picture_event(1.5, 7, "pic", {300, 2, "JJ"}), expected);
@@ -159,11 +159,13 @@ TEST(Events, ProtocReadsPrCurves) {
   EXPECT_EQ(outcome.status, 0);
   // What protoc shows of bytes depends on whether they could be a message; the numbers are looked at below.
   const std::string& text = outcome.output;
-  EXPECT_NE(text.find("2: 300\n5 {\n  1 {\n    1: \"pr/dog\"\n    8 {\n      1: 1\n      2 {\n        2 {\n          1: 6\n"
-                      "        }\n        2 {\n          1: 3\n        }\n      }\n"),
-            std::string::npos)
+  EXPECT_NE(
+      text.find("2: 300\n5 {\n  1 {\n    1: \"pr/dog\"\n    8 {\n      1: 1\n      2 {\n        2 {\n          1: 6\n"
+                "        }\n        2 {\n          1: 3\n        }\n      }\n"),
+      std::string::npos)
       << text;
-  EXPECT_NE(text.find("    9 {\n      1 {\n        1: \"pr_curves\"\n        2 {\n          2: 3\n        }\n      }\n      4: 2\n"),
+  EXPECT_NE(text.find("    9 {\n      1 {\n        1: \"pr_curves\"\n        2 {\n          2: 3\n        }\n      }\n "
+                      "     4: 2\n"),
             std::string::npos)
       << text;
 }

@@ -18,7 +18,7 @@ namespace yolov3 {
 namespace {
 
 constexpr const char* kEvents = "TensorBoard events";
-constexpr int kEventPicturePx = 640;   // TensorBoard shows pictures small, and a long run writes many
+constexpr int kEventPicturePx = 640;  // TensorBoard shows pictures small, and a long run writes many
 constexpr size_t kEventClasses = 20;  // with a precision-recall curve of their own
 
 void add_point(Series& series, double x, double y) {
@@ -143,7 +143,8 @@ void RunLog::picture(const std::string& name, int64_t step) {
 }
 
 void RunLog::pr_curves(const Metrics& metrics, const std::vector<std::string>& names, int64_t step) {
-  PrCurve all{std::vector<int64_t>(kCurvePoints), std::vector<int64_t>(kCurvePoints), std::vector<int64_t>(kCurvePoints)};
+  PrCurve all{std::vector<int64_t>(kCurvePoints), std::vector<int64_t>(kCurvePoints),
+              std::vector<int64_t>(kCurvePoints)};
   write_events([&](EventWriter& writer) {
     for (size_t k = 0; k < names.size(); ++k) {
       const ClassCurves& curves = metrics.classes[k].curves;

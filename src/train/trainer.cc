@@ -106,10 +106,10 @@ class Trainer {
   std::map<std::string, std::string> facts_;  // of the last epoch, for the model files
   StepRecord last_step_;
   std::optional<Judgement> judgement_;  // of this epoch
-  bool closing_guessed_ = true;  // until an epoch has been judged
-  int replays_ = 0;              // written by this process
-  int64_t images_here_ = 0;      // of this epoch, since it began or was resumed
-  double train_seconds_ = 0;     // of this epoch, likewise, without the validation
+  bool closing_guessed_ = true;         // until an epoch has been judged
+  int replays_ = 0;                     // written by this process
+  int64_t images_here_ = 0;             // of this epoch, since it began or was resumed
+  double train_seconds_ = 0;            // of this epoch, likewise, without the validation
   const Clock::time_point began_;
   const double seconds_before_;  // of the run, before this process
   Clock::time_point epoch_start_, last_save_;
@@ -331,8 +331,8 @@ void Trainer::finish_epoch() {
 EpochRecord Trainer::judge_epoch() {
   EpochRecord record = training_record(position_, rate(position_.step));
   if (options_.validate) {
-    Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_,
-                                           data_.val, options_, directory_);
+    Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_, data_.val,
+                                     options_, directory_);
     add_validation(record, validation);
     if (interrupt_signal() == 0) overfit_.add(record, validation);
     judgement_ = Judgement{"val", position_.epoch, std::move(validation.metrics), std::move(validation.findings)};
