@@ -30,6 +30,15 @@ constexpr const char* kCanvases = R"(
     return {title: canvas.getAttribute('aria-label'), drawn, colors: colors.size};
   });)";
 
+// The bars and points whose colour is not that of their series.
+constexpr const char* kWrongColors = R"(
+  return [...document.querySelectorAll('canvas')].flatMap((canvas) => {
+    const chart = Chart.getChart(canvas);
+    return chart.data.datasets.flatMap((dataset, i) => chart.getDatasetMeta(i).data.filter(
+        (element) => element.options && element.options.backgroundColor !== dataset.backgroundColor).map(
+        (element) => chart.canvas.getAttribute('aria-label') + ' ' + element.options.backgroundColor));
+  });)";
+
 class SlowPage : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -103,6 +112,18 @@ TEST_F(SlowPage, ReportOnAPhoneInTheDark) {
   expect_drawn(browser, kReportCharts);
   expect_no_sideways_scrolling(browser, 390);
   EXPECT_EQ(browser.run("return getComputedStyle(document.body).backgroundColor"), "rgb(21, 24, 28)");
+}
+
+// They stayed grey in charts that have gaps.
+TEST_F(SlowPage, BarsAndPointsHaveTheColorOfTheirSeriesInLightAndDark) {
+  Browser browser(kDesktop);
+  browser.open(write_report("exp"));
+  EXPECT_EQ(browser.run(kWrongColors), nlohmann::json::array());
+  const json light = browser.run("return getComputedStyle(document.documentElement).getPropertyValue('--s0')");
+  browser.prefer_dark(true);
+  browser.wait_for("getComputedStyle(document.body).backgroundColor === 'rgb(21, 24, 28)'");
+  EXPECT_NE(browser.run("return getComputedStyle(document.documentElement).getPropertyValue('--s0')"), light);
+  EXPECT_EQ(browser.run(kWrongColors), nlohmann::json::array());
 }
 
 TEST_F(SlowPage, HostileNamesAreTextOnThePage) {

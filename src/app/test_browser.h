@@ -57,8 +57,7 @@ class Browser {
         {"browserName", "chrome"}, {"goog:loggingPrefs", {{"browser", "ALL"}}}, {"goog:chromeOptions", options}};
     session_ =
         "/session/" + post("/session", {{"capabilities", {{"alwaysMatch", wanted}}}})["sessionId"].get<std::string>();
-    const json scheme = {{"name", "prefers-color-scheme"}, {"value", screen.dark ? "dark" : "light"}};
-    post(session_ + "/goog/cdp/execute", {{"cmd", "Emulation.setEmulatedMedia"}, {"params", {{"features", {scheme}}}}});
+    prefer_dark(screen.dark);
   }
 
   ~Browser() {
@@ -72,6 +71,11 @@ class Browser {
   }
   Browser(const Browser&) = delete;
   Browser& operator=(const Browser&) = delete;
+
+  void prefer_dark(bool dark) {
+    const nlohmann::json scheme = {{"name", "prefers-color-scheme"}, {"value", dark ? "dark" : "light"}};
+    post(session_ + "/goog/cdp/execute", {{"cmd", "Emulation.setEmulatedMedia"}, {"params", {{"features", {scheme}}}}});
+  }
 
   void open(const std::string& url) { post(session_ + "/url", {{"url", url}}); }
 

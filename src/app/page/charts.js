@@ -17,7 +17,7 @@ const yolov3Charts = (() => {
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
   const fixed = (value, digits) => (isNumber(value) ? value.toFixed(digits) : '–');
-  const percent = (share) => (isNumber(share) ? (100 * share).toFixed(share < 0.1 ? 1 : 0) + '%' : '–');
+  const percent = (share) => (isNumber(share) ? (100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0) + '%' : '–');
   const sum = (values) => values.reduce((total, value) => total + value, 0);
 
   function short(value) {  // about four digits
@@ -62,8 +62,17 @@ const yolov3Charts = (() => {
     chart.options.plugins.legend.labels.color = text;
   }
 
+  // Not update('none'): it leaves bars and points in the colours they had.
+  function repaint({chart, spec}) {
+    paint(chart, spec);
+    chart.update();
+  }
+
   const axis = (title, more) => Object.assign(
       {title: {display: Boolean(title), text: title}, grid: {}, ticks: {maxRotation: 0, autoSkipPadding: 12}}, more);
+
+  // There is no epoch 1.5.
+  const wholeSteps = (x) => Object.assign({maxRotation: 0, autoSkipPadding: 12}, x === 'epoch' || x === 'update' ? {precision: 0} : {});
 
   function add(parent, spec, config) {
     const canvas = el('canvas', {role: 'img', 'aria-label': spec.title});
@@ -72,11 +81,9 @@ const yolov3Charts = (() => {
     parent.append(el('figure', {class: 'chart'}, el('h3', {}, spec.title), spec.note ? el('p', {}, spec.note) : null, plot));
     config.options.animation = false;
     config.options.maintainAspectRatio = false;
-    const chart = new Chart(canvas, config);
-    const handle = {chart, spec};
+    paint(config, spec);
+    const handle = {chart: new Chart(canvas, config), spec};
     charts.add(handle);
-    paint(chart, spec);
-    chart.update('none');
     return handle;
   }
 
@@ -111,7 +118,7 @@ const yolov3Charts = (() => {
             label: (item) => `${item.dataset.label}: ${short(item.parsed.y)}`}},
         },
         scales: {
-          x: axis(spec.x, {type: 'linear', min: spec.xMin, max: spec.xMax}),
+          x: axis(spec.x, {type: 'linear', min: spec.xMin, max: spec.xMax, ticks: wholeSteps(spec.x)}),
           y: axis(spec.y, {type: spec.log ? 'logarithmic' : 'linear', min: spec.min, max: spec.max}),
         },
       },
@@ -123,11 +130,10 @@ const yolov3Charts = (() => {
     handle.spec.series = series;
     handle.chart.data.datasets = lineSets(handle.spec);
     handle.chart.options.plugins.legend.display = handle.spec.legend !== false && series.length > 1;
-    paint(handle.chart, handle.spec);
-    handle.chart.update('none');
+    repaint(handle);
   }
 
-  // spec: title, note, labels, flat (bars lie), stacked, series: [{label, color, values, share (a line, 0 to 1)}]
+  // spec: title, note, labels, flat (bars lie), stacked, series: [{label, color, values, share (a line, 0 to 1)}], percent (bars are shares too)
   function barChart(parent, spec) {
     const value = spec.flat ? 'x' : 'y', name = spec.flat ? 'y' : 'x';
     const scales = {};
@@ -135,7 +141,10 @@ const yolov3Charts = (() => {
     scales[name].grid.display = false;
     scales[value] = axis(spec.value, {stacked: spec.stacked, beginAtZero: true});
     scales[value].ticks.precision = 0;
-    if (spec.series.some((one) => one.share)) {
+    if (spec.percent) {
+      scales[value] = axis('', {min: 0, max: 1});
+      scales[value].ticks.callback = (tick) => percent(tick);
+    } else if (spec.series.some((one) => one.share)) {
       scales.share = axis('', {position: 'right', min: 0, max: 1});
       scales.share.grid.drawOnChartArea = false;
       scales.share.ticks.callback = (tick) => percent(tick);
@@ -143,7 +152,7 @@ const yolov3Charts = (() => {
     return add(parent, spec, {
       type: 'bar',
       data: {labels: spec.labels, datasets: spec.series.map((one) => (one.share ?
-          {type: 'line', label: one.label, data: one.values, yAxisID: 'share', pointRadius: 3, borderWidth: 2, order: 0} :
+          {type: 'line', label: one.label, data: one.values, yAxisID: spec.percent ? value : 'share', clip: 8, pointRadius: 3, borderWidth: 2, order: 0} :
           {label: one.label, data: one.values, order: 1, maxBarThickness: 34, borderRadius: 2}))},
       options: {
         indexAxis: name,
@@ -151,7 +160,7 @@ const yolov3Charts = (() => {
         plugins: {
           legend: {display: spec.series.length > 1, labels: {boxWidth: 12, boxHeight: 12, padding: 10}},
           tooltip: {callbacks: {label: (item) => {
-            const number = item.dataset.type === 'line' ? percent(item.raw) : short(item.raw);
+            const number = spec.percent || item.dataset.type === 'line' ? percent(item.raw) : short(item.raw);
             return `${item.dataset.label}: ${number}`;
           }}},
         },
@@ -169,10 +178,7 @@ const yolov3Charts = (() => {
   }
 
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-    for (const {chart, spec} of charts) {
-      paint(chart, spec);
-      chart.update('none');
-    }
+    for (const handle of charts) repaint(handle);
   });
 
   return {el, isNumber, fixed, percent, sum, short, duration, bytes, colorOf, lineChart, setLines, barChart, forget};

@@ -160,10 +160,10 @@ const yolov3 = (() => {
     barChart(grid, {
       title: 'Is the score the truth?',
       note: `share of right answers by score, bars of 5 answers and more; mean error ${fixed(calibration.expected_error, 3)} from score 0.25 on`,
-      labels, name: 'score from', series: [
+      labels, name: 'score from', percent: true, series: [
         {label: 'right', color: 0, values: share(bins.map(([detections, right]) => right / detections))},
         {label: 'their mean score', color: 1, share: true, values: share(bins.map(([detections, , scores]) => scores / detections))}],
-    }).chart.options.scales.y.max = 1;
+    });
   }
 
   function drawErrors(grid, judgement) {
