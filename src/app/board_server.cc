@@ -28,6 +28,8 @@ using httplib::Request;
 using httplib::Response;
 
 constexpr size_t kMaxReaders = 32, kMaxBody = 4096;
+constexpr size_t kServing = 64;  // threads: a browser's idle connections hold one each
+constexpr int kSilenceSeconds = 3;
 constexpr uint64_t kMaxPictureBytes = 16 << 20;
 constexpr double kListSeconds = 1;
 constexpr int kNextPorts = 10;
@@ -177,7 +179,9 @@ void BoardServer::Impl::answer_run(const ListedRun& run, Response& response) {
 void BoardServer::Impl::answer_picture(const ListedRun& run, const std::string& name, Response& response) const {
   const bool known = std::ranges::find(kRunPictures, name) != kRunPictures.end();
   if (!known || file_stamp(run.folder / name).empty()) return refuse(response, 404, "no such picture");
-  send(response, read_file(run.folder / name, kMaxPictureBytes), "image/jpeg");
+  std::string jpeg = read_file(run.folder / name, kMaxPictureBytes);
+  if (!jpeg.starts_with("\xff\xd8\xff")) return refuse(response, 404, "no such picture");  // a link to who knows what
+  send(response, std::move(jpeg), "image/jpeg");
 }
 
 void BoardServer::Impl::serve_text(const char* path, std::string_view text, const char* type) {
@@ -189,6 +193,9 @@ void BoardServer::Impl::serve_text(const char* path, std::string_view text, cons
 
 void BoardServer::Impl::set_up() {
   server.set_payload_max_length(kMaxBody);
+  server.new_task_queue = [] { return new httplib::ThreadPool(kServing); };
+  server.set_read_timeout(kSilenceSeconds);
+  server.set_keep_alive_timeout(kSilenceSeconds);
   // The default would let two boards share a port, each getting half of the requests.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;
@@ -199,6 +206,10 @@ void BoardServer::Impl::set_up() {
                               {"Referrer-Policy", "no-referrer"},
                               {"Cross-Origin-Resource-Policy", "same-origin"}});
   server.set_pre_routing_handler([this](const Request& request, Response& response) {
+    if (request.ranges.size() > 1) {  // thousands of ranges would be thousands of copies
+      refuse(response, 416, "one range at most");
+      return httplib::Server::HandlerResponse::Handled;
+    }
     const std::string host = host_of(request.get_header_value("Host"));
     if (listens_everywhere(options.host) || is_loopback(host) || host == options.host) {
       return httplib::Server::HandlerResponse::Unhandled;

@@ -136,6 +136,38 @@ TEST_F(Board, ADamagedReportIsAnErrorOfThatRunAlone) {
   EXPECT_EQ(get("/api/run?id=" + id_of("train/exp"))->status, 200);
 }
 
+TEST_F(Board, ShowsNoPictureThatIsNone) {
+  write_file(folder_ / "secret", "root:x:0");
+  fs::remove(folder_ / "train/exp/train_batch0.jpg");
+  fs::create_symlink(folder_ / "secret", folder_ / "train/exp/train_batch0.jpg");
+  EXPECT_EQ(get("/api/picture?name=train_batch0.jpg&id=" + id_of("train/exp"))->status, 404);
+}
+
+TEST_F(Board, HugeRequestsAreRefused) {
+  EXPECT_EQ(client_->Post("/api/runs", std::string(100000, 'x'), "text/plain")->status, 413);
+  EXPECT_EQ(get("/api/run?id=" + std::string(50000, 'x'))->status, 414);
+  std::string ranges = "bytes=0-";
+  for (int i = 0; i < 1000; ++i) ranges += ",0-";
+  const auto answer = get("/chart.js", {{"Range", ranges}});
+  EXPECT_EQ(answer->status, 416);
+  EXPECT_LT(answer->body.size(), 1000000u);
+  EXPECT_EQ(get("/api/runs")->status, 200);
+}
+
+// Idle connections, as browsers keep them, once held every thread for five seconds.
+TEST_F(Board, AnswersBesideManyIdleConnections) {
+  std::vector<std::unique_ptr<httplib::Client>> idle;
+  for (int i = 0; i < 30; ++i) {
+    idle.push_back(std::make_unique<httplib::Client>("127.0.0.1", server_->port()));
+    idle.back()->set_keep_alive(true);
+    EXPECT_EQ(idle.back()->Get("/style.css")->status, 200);
+  }
+  client_->set_read_timeout(2);
+  const auto answer = get("/api/runs");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+}
+
 TEST_F(Board, ManyClientsAtOnce) {
   const std::string id = id_of("train/exp");
   std::atomic<int> good = 0;

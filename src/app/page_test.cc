@@ -159,6 +159,24 @@ TEST_F(SlowPage, ReportOfARunThatHasHardlyBegun) {
   EXPECT_EQ(browser.run("return document.querySelector('.tile b').textContent"), "0 of 5");
 }
 
+TEST_F(SlowPage, AReportOfAnotherShapeCostsItsOwnPartOnly) {
+  write_test_run(folder_ / "exp", 3);
+  const std::vector<std::string> reports = {
+      "{}", R"({"names":3,"splits":"<b>","judgement":{"metrics":[]}})",
+      R"({"names":["<img src=x>"],"net":[1,2],"splits":{"a":null},"judgement":null})"};
+  Browser browser(kDesktop);
+  for (const std::string& report : reports) {
+    write_file(folder_ / "exp/report.json", report);
+    write_file(folder_ / "report.html", run_page(folder_ / "exp"));
+    browser.open("file://" + (folder_ / "report.html").string());
+    EXPECT_EQ(browser.run("return document.querySelectorAll('canvas').length"), 9) << report;  // the training's
+    EXPECT_EQ(browser.run("return document.querySelectorAll('h2#repeat').length"), 1) << report;
+    EXPECT_EQ(browser.run("return document.querySelectorAll('#page b b, img[src=x]').length"), 0) << report;
+    EXPECT_EQ(browser.complaints(), "") << report;
+  }
+  EXPECT_EQ(browser.run("return document.querySelectorAll('p.bad').length"), 1);
+}
+
 TEST_F(SlowPage, BoardFollowsRunsSideBySide) {
   write_test_run(folder_ / "runs/one", 3);
   write_test_run(folder_ / "runs/two", 4);

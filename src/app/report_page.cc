@@ -101,11 +101,17 @@ std::string repeat_command(const fs::path& folder) {
 std::string run_page(const fs::path& folder) {
   RunReader reader(folder);
   reader.refresh();
-  const std::optional<std::string> report = read_report(folder);
+  Json run = reader.json(seconds_since_1970());
+  std::optional<std::string> report;
+  try {
+    report = read_report(folder);
+  } catch (const Error& error) {
+    run["problems"].push_back(error.what());
+  }
   // report.json goes in as it is.
   const std::string data =
-      fmt::format(R"({{"run":{},"report":{},"pictures":{},"command":{}}})", dump(reader.json(seconds_since_1970())),
-                  report.value_or("null"), dump(embedded_pictures(folder)), dump(repeat_command(folder)));
+      fmt::format(R"({{"run":{},"report":{},"pictures":{},"command":{}}})", dump(run), report.value_or("null"),
+                  dump(embedded_pictures(folder)), dump(repeat_command(folder)));
   return page("training run", folder.string(), lead_of(read_run_options(folder)), data);
 }
 

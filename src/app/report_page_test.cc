@@ -92,10 +92,16 @@ TEST_F(ReportPage, OfARunThatHasHardlyBegun) {
   EXPECT_TRUE(begun["pictures"].empty());
 }
 
-TEST_F(ReportPage, ADamagedReportIsAWarningForTheRun) {
+TEST_F(ReportPage, ADamagedReportCostsItsOwnPartOnly) {
   write_test_run(folder_ / "exp", 1);
   write_file(folder_ / "exp/report.json", "{\"names\":");
-  EXPECT_THROW(run_page(folder_ / "exp"), Error);
+  const json data = data_of(run_page(folder_ / "exp"));
+  EXPECT_TRUE(data["report"].is_null());
+  EXPECT_NE(data["run"]["problems"].dump().find("expected a JSON object"), std::string::npos);
+  EXPECT_EQ(data["run"]["epochs_done"], 1);
+}
+
+TEST_F(ReportPage, AFolderThatIsGoneIsAWarningForTheRun) {
   ::testing::internal::CaptureStderr();
   write_run_page(folder_ / "exp");
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("report.html could not be written"), std::string::npos);

@@ -103,12 +103,15 @@ RunTable read_table(const fs::path& folder) {
   return parse_run_table(read_file(folder / "results.csv", kMaxTableBytes));
 }
 
+// The digits that a float needs, in lists too: toml++ writes 0.8 as 0.80000000000000004.
 std::string text_of(const toml::node& node) {
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
   std::ostringstream out;
   if (const auto* array = node.as_array()) {
-    out << toml::toml_formatter{*array, toml::format_flags::none};
+    std::string list;
+    for (const toml::node& item : *array) list += (list.empty() ? "" : ", ") + text_of(item);
+    return "[" + list + "]";
   } else if (const auto* table = node.as_table()) {
     out << toml::toml_formatter{*table, toml::format_flags::none};
   } else {
@@ -204,6 +207,9 @@ void RunReader::refresh() {
       table_problem_.clear();
       table_ = stamp.empty() ? RunTable{} : read_table(folder_);
       table_stamp_ = stamp;
+      if (!table_.columns.empty() && table_.column("epoch") == nullptr) {
+        table_problem_ = "results.csv: expected a first line of names, with epoch among them";
+      }
     } catch (const Error& error) {
       table_problem_ = error.what();
     }

@@ -93,6 +93,21 @@ TEST_F(Runs, DamageIsAProblemOfThePageNotItsEnd) {
             std::string::npos);
 }
 
+TEST_F(Runs, ATableWithoutEpochsIsAProblem) {
+  write_test_run(folder_ / "exp", 1);
+  write_file(folder_ / "exp/results.csv",
+             "\x7f"
+             "ELF,\x01\xff\n,,,\n\x03");
+  RunReader reader(folder_ / "exp");
+  reader.refresh();
+  const Json problems = reader.json(now())["problems"];
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_NE(problems[0].get<std::string>().find("epoch among them"), std::string::npos);
+  write_file(folder_ / "exp/results.csv", test_run_csv(2));
+  reader.refresh();
+  EXPECT_TRUE(reader.json(now())["problems"].empty());
+}
+
 TEST_F(Runs, MemoryIsBounded) {
   std::string bytes;
   for (int step = 1; step <= 10000; ++step) bytes += frame_record(encode_scalar_event(0, step, {{"lr", 1.0f}}));
@@ -129,8 +144,8 @@ TEST_F(Runs, SummaryAndState) {
 
 TEST_F(Runs, OptionsAsText) {
   const OptionTexts texts =
-      option_texts("command = \"train\"\nlr0 = 0.3\nname = \"a b\"\nsizes = [1, 2]\nval = true\nepochs = 25\n");
-  const OptionTexts want = {{"epochs", "25"}, {"lr0", "0.3"}, {"name", "a b"}, {"sizes", "[ 1, 2 ]"}, {"val", "true"}};
+      option_texts("command = \"train\"\nlr0 = 0.3\nname = \"a b\"\nsizes = [0.8, 2]\nval = true\nepochs = 25\n");
+  const OptionTexts want = {{"epochs", "25"}, {"lr0", "0.3"}, {"name", "a b"}, {"sizes", "[0.8, 2]"}, {"val", "true"}};
   EXPECT_EQ(texts, want);
   EXPECT_TRUE(option_texts("no = = toml").empty());
   EXPECT_TRUE(read_run_options(folder_ / "nowhere").empty());

@@ -2,7 +2,7 @@
 'use strict';
 
 (() => {
-  const kEveryMs = 2000, kChosenAtFirst = 4, kMostChosen = 16;
+  const kEveryMs = 2000, kChosenAtFirst = 4, kMostChosen = 16, kOwnOptions = ['name', 'project', 'training-plan'];
   const {el, fixed, short, duration, colorOf, lineChart, setLines, forget} = yolov3Charts;
   const byId = (id) => document.getElementById(id);
 
@@ -21,7 +21,7 @@
 
   async function get(path) {
     const answer = await fetch(path, {cache: 'no-store'});
-    if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+    if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `${path}: ${answer.status}`);
     return answer.json();
   }
 
@@ -119,12 +119,16 @@
       if (!values.has(key)) values.set(key, Array(runs.length).fill('–'));
       values.get(key)[i] = value;
     }));
-    const differing = [...values].filter(([key, all]) => key !== 'name' && key !== 'training-plan' && new Set(all).size > 1);
+    const differing = [...values].filter(([key, all]) => !kOwnOptions.includes(key) && new Set(all).size > 1);
     if (runs.length < 2) return target.replaceChildren();
     if (differing.length === 0) return target.replaceChildren(el('p', {class: 'dim'}, 'The options of these runs are the same.'));
-    const head = el('tr', {}, el('th', {}, 'option'), ...runs.map((run) => el('th', {}, run.name)));
-    target.replaceChildren(el('h2', {}, 'Options that differ'), el('div', {class: 'scroll'}, el('table', {class: 'options'}, head,
-        ...differing.map(([key, all]) => el('tr', {}, el('td', {}, key), ...all.map((value) => el('td', {}, value)))))));
+    const head = () => el('tr', {}, el('th', {}, 'option'), ...runs.map((run) => el('th', {}, run.name)));
+    const table = (rows) => el('div', {class: 'scroll'}, el('table', {class: 'options'}, head(),
+        ...rows.map(([key, all]) => el('tr', {}, el('td', {}, key), ...all.map((value) => el('td', {}, value))))));
+    const inAll = ([, all]) => !all.includes('–'), rest = differing.filter((one) => !inAll(one)), shared = differing.filter(inAll);
+    const open = target.querySelector('details[open]') !== null;
+    const more = el('details', open ? {open: ''} : {}, el('summary', {}, `${rest.length} options that not each of them has`), table(rest));
+    target.replaceChildren(el('h2', {}, 'Options that differ'), shared.length > 0 ? table(shared) : '', rest.length > 0 ? more : '');
   }
 
   // ---- one run in full
@@ -135,9 +139,11 @@
     const run = await get('/api/run' + query(id));
     let known = state.reports.get(id);
     if (!known || known.stamp !== run.report_stamp) {
-      known = {stamp: run.report_stamp, report: run.report_stamp ? await get('/api/report' + query(id)) : null};
+      known = {stamp: run.report_stamp, report: null, problem: ''};
+      if (run.report_stamp) await get('/api/report' + query(id)).then((report) => { known.report = report; }, (error) => { known.problem = error.message; });
       state.reports = new Map([[id, known]]);
     }
+    if (known.problem) run.problems.push(known.problem);
     if (openId() !== id) return;
     const stamp = `${run.report_stamp} ${run.csv ? run.csv.values[0].length : 0} ${run.pictures.map((one) => one.stamp)} ${run.problems}`;
     const pictures = run.pictures.map(({name, stamp: version}) => (

@@ -169,6 +169,16 @@ const yolov3Charts = (() => {
     });
   }
 
+  // Draws into `root`; a file of another shape than ours costs its part of the page only.
+  function attempt(root, what, draw) {
+    try {
+      return draw();
+    } catch (error) {
+      root.append(el('p', {class: 'bad'}, `${what} cannot be shown: ${error.message}`));
+      return undefined;
+    }
+  }
+
   function forget(parent) {  // the charts in an element that is about to go
     for (const handle of [...charts]) {
       if (!parent.contains(handle.chart.canvas)) continue;
@@ -181,5 +191,5 @@ const yolov3Charts = (() => {
     for (const handle of charts) repaint(handle);
   });
 
-  return {el, isNumber, fixed, percent, sum, short, duration, bytes, colorOf, lineChart, setLines, barChart, forget};
+  return {el, isNumber, fixed, percent, sum, short, duration, bytes, colorOf, lineChart, setLines, barChart, attempt, forget};
 })();

@@ -3,7 +3,8 @@
 'use strict';
 
 const yolov3 = (() => {
-  const {el, isNumber, fixed, percent, sum, short, duration, bytes, lineChart, setLines, barChart, forget} = yolov3Charts;
+  const {el, isNumber, fixed, percent, sum, short, duration, bytes, lineChart, setLines, barChart, attempt, forget} =
+      yolov3Charts;
   const kManyClasses = 12, kMatrixClasses = 30, kBars = 40;
 
   // ---- the rows of results.csv and the curves of the events
@@ -371,19 +372,17 @@ const yolov3 = (() => {
     forget(root);
     root.replaceChildren();
     for (const problem of (data.run && data.run.problems) || []) root.append(el('p', {class: 'bad'}, problem));
-    let figures = tiles(data);
-    root.append(figures);
-    const body = el('div', {});
-    root.append(body);
+    const body = el('div', {}), figuresOf = (some) => attempt(body, 'The figures', () => tiles(some)) || el('div', {});
+    let figures = figuresOf(data);
+    root.append(figures, body);
     const handles = data.run ? drawTraining(body, data.run) : new Map();
-    if (data.report && data.report.judgement) drawJudgement(body, data.report);
-    else if (data.report) drawData(body, data.report);
+    if (data.report) attempt(body, 'report.json', () => (data.report.judgement ? drawJudgement : drawData)(body, data.report));
     drawPictures(body, data.pictures);
     drawOptions(body, data);
     const nav = navigation(body);
     if (nav && !data.live) body.before(nav);
     return (newer) => {
-      const fresh = tiles(newer);
+      const fresh = figuresOf(newer);
       figures.replaceWith(fresh);
       figures = fresh;
       return updateTraining(handles, newer.run);
