@@ -47,6 +47,9 @@ int run_board(const std::vector<std::string>& arguments) {
   install_interrupt_handlers();
   BoardServer server(board);
   if (board.next_port && server.port() != board.port) log_info("port {} is taken", board.port);
+  if (board.host != "127.0.0.1" && board.host != "localhost" && board.host != "::1") {
+    log_warning("every machine that can reach {} can read these runs, without a password", board.host);
+  }
   log_info("the runs of {}; Ctrl-C ends this", board.root.string());
   print(server.url() + "\n");
   wait_for_interrupt();

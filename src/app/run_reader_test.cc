@@ -209,7 +209,7 @@ TEST_F(Runs, ListOfOneRun) {
   EXPECT_EQ(list.refresh(now())[0].name, "exp");
 }
 
-TEST_F(Runs, ListOfHundreds) {
+TEST_F(Runs, SlowListOfHundreds) {
   for (int i = 0; i < 1003; ++i) {
     make_directories(folder_ / std::to_string(i));
     write_file(folder_ / std::to_string(i) / "args.toml", "epochs = 1\n");

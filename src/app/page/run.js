@@ -304,10 +304,10 @@ const yolov3 = (() => {
     drawData(root, report);
     drawConfusion(root, report);
     drawCases(root, report, 'Worst misses', 'misses',
-        ['Objects that were not found, those with the lowest score first, then the largest.', key('mark'), 'the object', key('other'),
+        ['Objects that were not found, those with the lowest score first, then the largest. ', key('mark'), 'the object', key('other'),
          'the answer near it'],
         judgement.misses, (miss) => [nameOf(report, miss.class), missText(report, miss)]);
-    drawCases(root, report, 'Worst false alarms', 'alarms', ['Answers that are not right, the surest first.', key('mark'),
+    drawCases(root, report, 'Worst false alarms', 'alarms', ['Answers that are not right, the surest first. ', key('mark'),
         'the answer', key('other'), 'the object near it'],
         judgement.false_alarms, (alarm) => [`${nameOf(report, alarm.class)} ${percent(alarm.score)}`, alarmText(report, alarm)]);
   }
