@@ -7,7 +7,7 @@
 #include <set>
 
 #include "app/data_page_pictures.h"
-#include "app/data_page_style.h"
+#include "app/html.h"
 #include "base/text.h"
 #include "data/figures.h"
 
@@ -16,8 +16,6 @@ namespace {
 
 constexpr size_t kDefectCards = 36, kListed = 500, kCopies = 12, kPicturesOfACopy = 6;
 constexpr double kManySmall = 0.1;  // of the boxes under 8 px: worth saying at the top
-
-std::string escaped(std::string_view text) { return markup_escaped(text); }
 
 std::string grouped(int64_t number) {
   std::string digits = std::to_string(number);
@@ -103,7 +101,7 @@ class Page {
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport "
         "content=\"width=device-width,initial-scale=1\"><title>{0}</title><style>{1}</style></head><body>\n{2}{3}{4}{5}"
         "{6}{7}{8}</body></html>\n",
-        escaped(f_.data), kDataPageStyle, heading(), splits(), classes(), sizes(), defects(), copies(), suspects());
+        escaped(f_.data), page_style(), heading(), splits(), classes(), sizes(), defects(), copies(), suspects());
   }
 
  private:

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "data/source.h"
 #include "image/image.h"
@@ -13,7 +12,5 @@ namespace yolov3 {
 std::string defect_picture(const Defect& defect);  // of a box: its surroundings; else the whole picture, small
 std::string object_picture(const Example& example, const Annotation& object);
 std::string whole_picture(const Example& example, const std::string& alt);
-
-std::string base64(std::string_view bytes);  // RFC 4648
 
 }  // namespace yolov3

@@ -338,18 +338,6 @@ TEST_F(DataProgram, ThePageShowsEveryKindOfDefectAndEscapesNames) {
   }
 }
 
-TEST(DataPage, Base64IsThatOfRfc4648) {
-  const std::pair<const char*, const char*> cases[] = {{"", ""},
-                                                       {"f", "Zg=="},
-                                                       {"fo", "Zm8="},
-                                                       {"foo", "Zm9v"},
-                                                       {"foob", "Zm9vYg=="},
-                                                       {"fooba", "Zm9vYmE="},
-                                                       {"foobar", "Zm9vYmFy"}};
-  for (const auto& [bytes, want] : cases) EXPECT_EQ(base64(bytes), want);
-  EXPECT_EQ(base64("\xff\xfe\xfd"), "//79");
-}
-
 json check_of(const fs::path& data, const std::string& split, const std::string& out) {
   const Ran ran = run({"data", "check", "--data", data.string(), "--split", split, "--json", out});
   EXPECT_EQ(ran.code, 3) << ran.err;

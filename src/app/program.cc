@@ -43,6 +43,7 @@ const std::vector<Command>& commands() {
       {"anchors", {"calc_anchors"}, "do a model's anchors fit a data set, and which would fit better", run_anchors},
       {"explain", {}, "which cells answer for the objects of one picture, and what a network says there", run_explain},
       {"replay", {}, "the step of a training that was not finite, once more, to see where it goes wrong", run_replay},
+      {"board", {}, "training runs as a live page in the browser, side by side", run_board},
       {"bench", {}, "how fast a network runs here: every stage and every layer", run_bench},
       {"info", {}, "a model's layers and size; without a model: this build, CPU and engines", run_info},
   };
@@ -73,7 +74,8 @@ std::string program_help() {
          "  yolov3 detect --weights runs/train/exp/weights/best.h5 --source pictures/\n"
          "\nExit codes: 0 ok, 1 failure, 2 usage, 3 data errors found, 4 an accuracy gate failed.\n"
          "Ctrl-C or SIGTERM: train saves and exits with 0 (go on with --resume), detect keeps the results so far and\n"
-         "exits with 1, data convert, split, synth and check --repair take away what they began to write; the other\n"
+         "exits with 1, board exits with 0, data convert, split, synth and check --repair take away what they began to "
+         "write; the other\n"
          "commands, and any command at the second signal, end at once.\n"
          "Results go to stdout, log and progress to stderr.\n";
 }

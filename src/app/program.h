@@ -1,8 +1,9 @@
 // The program without its main(): commands by name, errors as exit codes.
 //
 // Every command takes the words after its name and returns an exit code: 0 ok, 1 failure, 2 usage, 3 data errors found,
-// 4 an accuracy gate failed. Results go to stdout, log and progress to stderr. Ctrl-C and SIGTERM ask `train` and
-// `detect` for a clean end: train has saved and returns 0, detect has written what it found so far and returns 1.
+// 4 an accuracy gate failed. Results go to stdout, log and progress to stderr. Ctrl-C and SIGTERM ask `train`, `detect`
+// and `board` for a clean end: train has saved and returns 0, detect has written what it found so far and returns 1,
+// board returns 0.
 #pragma once
 
 #include <string>
@@ -17,6 +18,7 @@ int run_calibrate(const std::vector<std::string>& arguments);
 int run_export(const std::vector<std::string>& arguments);
 int run_compare(const std::vector<std::string>& arguments);
 int run_data(const std::vector<std::string>& arguments);
+int run_board(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
 int run_anchors(const std::vector<std::string>& arguments);
 int run_explain(const std::vector<std::string>& arguments);

@@ -11,6 +11,7 @@
 #include "app/options.h"
 #include "app/presets.h"
 #include "app/program.h"
+#include "app/report_page.h"
 #include "app/target_options.h"
 #include "app/train_options.h"
 #include "base/error.h"
@@ -287,6 +288,19 @@ void finish(TrainCommand& c) {
   t.time_s = seconds_of(c.time, "time");
 }
 
+// However the run ends, its report is written.
+TrainResult train_and_report(const TrainOptions& options, const std::string& args_toml) {
+  std::filesystem::path folder;
+  try {
+    TrainResult result = train(options, args_toml, {}, [&](const std::filesystem::path& made) { folder = made; });
+    write_run_page(result.run_directory);
+    return result;
+  } catch (...) {
+    if (!folder.empty()) write_run_page(folder);
+    throw;
+  }
+}
+
 }  // namespace
 
 TrainOptions parse_train_options(const std::string& args_toml, const std::string& name) {
@@ -331,7 +345,7 @@ int run_train(const std::vector<std::string>& arguments) {
   prepare_overfit(options, c);
   refuse_idle_options(options, c.train);
   install_interrupt_handlers();
-  const TrainResult result = train(c.train, options.to_toml());
+  const TrainResult result = train_and_report(c.train, options.to_toml());
   if (result.interrupted) {
     const std::filesystem::path& folder = result.run_directory;
     log_info("to go on: yolov3 train --config {} --project {} --name {} --resume", (folder / "args.toml").string(),

@@ -40,8 +40,9 @@ void append_results(const Dataset& dataset, const Example& example, const std::v
 }  // namespace
 
 Metrics evaluate(const Dataset& dataset, Detector& detector, const EvaluateOptions& options,
-                 std::vector<CocoResult>* results) {
+                 std::vector<CocoResult>* results, Findings* findings) {
   check_classes(dataset, detector);
+  std::vector<double> pixels;  // of the network's input for one of each picture
   Evaluator evaluator(class_count(detector.spec()));
   Loader loader(dataset, loader_options(detector, options));
   Progress progress("evaluate", static_cast<int64_t>(dataset.examples.size()));
@@ -57,12 +58,14 @@ Metrics evaluate(const Dataset& dataset, Detector& detector, const EvaluateOptio
       const std::vector<Detection>& detections =
           detector.post_processor().run(views, static_cast<int64_t>(i), batch->letterboxes[i], width, height);
       evaluator.add(example.objects, detections);
+      pixels.push_back(net_pixels(batch->letterboxes[i]));
       if (results != nullptr) append_results(dataset, example, detections, *results);
       progress.update(++done);
     }
   }
   check(done == static_cast<int64_t>(dataset.examples.size()), "evaluated {} of {} pictures", done,
         dataset.examples.size());
+  if (findings != nullptr) *findings = evaluator.find({}, pixels);
   return evaluator.compute();
 }
 

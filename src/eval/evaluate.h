@@ -1,12 +1,14 @@
 // A model on a data set: every picture through the detector, its boxes against the truth.
 #pragma once
 
+#include <cmath>
 #include <vector>
 
 #include "data/dataset.h"
 #include "detect/detector.h"
 #include "eval/coco_json.h"
 #include "eval/metrics.h"
+#include "image/letterbox.h"
 
 namespace yolov3 {
 
@@ -16,13 +18,17 @@ inline DetectOptions metrics_detect_options() {
           .nms = {.iou_threshold = 0.6f, .max_detections = 0}};
 }
 
+// Pixels of the network's input for one of the picture: for Evaluator::find().
+inline double net_pixels(const Letterbox& letterbox) { return std::sqrt(letterbox.scale_x * letterbox.scale_y); }
+
 struct EvaluateOptions {
   int batch = 8;
   bool exact_decode = false;
 };
 
 // Shows progress with ETA. `results`: filled with every detection when not null (category ids of the data set).
+// `findings`: likewise with what is wrong at the usual working point; its pictures are those of the data set.
 Metrics evaluate(const Dataset& dataset, Detector& detector, const EvaluateOptions& options,
-                 std::vector<CocoResult>* results = nullptr);
+                 std::vector<CocoResult>* results = nullptr, Findings* findings = nullptr);
 
 }  // namespace yolov3

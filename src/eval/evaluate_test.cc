@@ -101,6 +101,23 @@ TEST_F(Evaluate, BoxesAndIdsAreThoseOfTheDataSet) {
   EXPECT_GT(results[1].score, 0.99f);
 }
 
+// A picture of 128 px at 64: objects are half as large for the network.
+TEST_F(Evaluate, FindingsNamePicturesAndSizesOfTheNetwork) {
+  add_picture(64, 0, 0, 42, {object({8, 8, 24, 24}, 1)});
+  add_picture(128, 1, 1, 7, {object({0, 0, 32, 32}, 0)});  // not found, and the white quadrant is a false alarm
+  Detector detector(tiny_spec(), std::make_unique<WhiteFinder>(), {});
+  Findings findings;
+  evaluate(dataset, detector, {}, nullptr, &findings);
+  EXPECT_EQ(findings.confusion.at(1, 1), 1);
+  EXPECT_EQ(findings.confusion.at(0, 2), 1);
+  EXPECT_EQ(findings.confusion.at(2, 1), 1);
+  ASSERT_EQ(findings.misses.size(), 1u);
+  EXPECT_EQ(findings.misses[0].picture, 1);
+  ASSERT_EQ(findings.false_alarms.size(), 1u);
+  EXPECT_EQ(findings.false_alarms[0].picture, 1);
+  EXPECT_EQ(findings.sizes.objects, (std::array<int64_t, 8>{0, 0, 2, 0, 0, 0, 0, 0}));  // 16 px both
+}
+
 TEST_F(Evaluate, WithoutCategoryIdsTheIndexCounts) {
   add_picture(64, 1, 0, 0, {object({40, 8, 56, 24}, 0)});  // found as the wrong class
   Detector detector(tiny_spec(), std::make_unique<WhiteFinder>(), {});

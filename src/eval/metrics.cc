@@ -30,9 +30,9 @@ void find_best_threshold(const VocClass& judged, ClassMetrics& out) {
 }
 
 void add_voc_figures(VocClass& judged, ClassMetrics& out) {
-  if (judged.positives == 0) return;
   const auto better = [](const VocDetection& a, const VocDetection& b) { return a.score > b.score; };
   std::stable_sort(judged.detections.begin(), judged.detections.end(), better);
+  if (judged.positives == 0) return;
   CurveBuilder curve;
   for (const VocDetection& d : judged.detections) curve.add(d.true_positive);
   const Envelope envelope = curve.envelope();
@@ -104,6 +104,16 @@ void Evaluator::add_exact(std::vector<TruthBox> truth, std::vector<ScoredBox> de
   pictures_.push_back({std::move(truth), std::move(detections)});
 }
 
+Findings Evaluator::find(const FindingsOptions& options, std::span<const double> pixels) const {
+  check(pixels.empty() || pixels.size() == pictures_.size(), "{} scales for {} pictures", pixels.size(),
+        pictures_.size());
+  FindingsBuilder builder(class_count_, options);
+  for (size_t i = 0; i < pictures_.size(); ++i) {
+    builder.add(pictures_[i].truth, pictures_[i].detections, pixels.empty() ? 1.0 : pixels[i]);
+  }
+  return builder.finish();
+}
+
 Metrics Evaluator::compute() const {
   Metrics metrics;
   metrics.images = static_cast<int64_t>(pictures_.size());
@@ -141,6 +151,8 @@ Metrics Evaluator::compute() const {
       out.ap50 = figures.precision[kAllAreas][0];
     }
     add_voc_figures(voc[k], out);
+    out.curves = class_curves(coco[k], voc[k]);
+    metrics.reliability.add(voc[k]);
   }
   metrics.coco = means.figures();
   add_overall_figures(metrics);

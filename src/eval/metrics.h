@@ -8,11 +8,14 @@
 #include <concepts>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "base/objects.h"
+#include "eval/class_curves.h"
 #include "eval/exact.h"
+#include "eval/findings.h"
 
 namespace yolov3 {
 
@@ -28,6 +31,7 @@ struct ClassMetrics {
   // At IoU 0.5 and the score threshold with the best F1.
   double precision = 0, recall = 0, f1 = 0, threshold = 0;
   int64_t images = 0;  // pictures with such objects
+  ClassCurves curves;
 };
 
 struct Metrics {
@@ -36,6 +40,7 @@ struct Metrics {
   std::optional<double> voc_area, voc_11point;  // means over classes that have truth
   double precision = 0, recall = 0;             // means over classes with truth, at each class's best threshold
   std::vector<ClassMetrics> classes;
+  Reliability reliability;
 };
 
 class Evaluator {
@@ -54,6 +59,9 @@ class Evaluator {
   }
 
   Metrics compute() const;
+
+  // What is wrong at one working point. pixels: of the network's input for one of each picture; empty = 1 for all.
+  Findings find(const FindingsOptions& options = {}, std::span<const double> pixels = {}) const;
 
  private:
   struct Picture {  // both sorted by class, detections of a class best first

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <initializer_list>
 
 #include "base/checksum.h"
 #include "base/error.h"
@@ -60,16 +61,56 @@ double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-void append_step(std::string& event, int64_t step) {
-  if (step == 0) return;  // protobuf 3 leaves zeros out
-  append_tag(event, 2, Wire::varint);
-  append_varint(event, static_cast<uint64_t>(step));
+void append_number(std::string& out, uint32_t field, int64_t value) {
+  if (value == 0) return;  // protobuf 3 leaves zeros out
+  append_tag(out, field, Wire::varint);
+  append_varint(out, static_cast<uint64_t>(value));
 }
 
 std::string host_name() {
   char name[256] = {};
   if (::gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "localhost";
   return name;
+}
+
+// Event: wall_time 1, step 2, summary 5.
+std::string encode_event(double wall_time, int64_t step, const std::string& summary) {
+  std::string event;
+  append_double(event, 1, wall_time);
+  append_number(event, 2, step);
+  append_bytes(event, 5, summary);
+  return event;
+}
+
+// Six rows of as many floats: right, wrong, true negatives (there are none to count in detection), missed, precision,
+// recall.
+std::string pr_curve_numbers(const PrCurve& curve) {
+  std::string rows[6];
+  for (size_t i = 0; i < curve.right.size(); ++i) {
+    const auto right = static_cast<float>(curve.right[i]), wrong = static_cast<float>(curve.wrong[i]);
+    const auto missed = static_cast<float>(curve.missed[i]);
+    const auto share = [&](float whole) { return whole > 0 ? right / whole : 0.0f; };
+    const float numbers[6] = {right, wrong, 0, missed, share(right + wrong), share(right + missed)};
+    for (size_t row = 0; row < 6; ++row) {
+      uint32_t bits;
+      std::memcpy(&bits, &numbers[row], sizeof(bits));
+      append_little_endian(rows[row], bits);
+    }
+  }
+  std::string all;
+  for (const std::string& row : rows) all += row;
+  return all;
+}
+
+// TensorShapeProto: dim 2 of size 1.
+std::string encode_shape(std::initializer_list<int64_t> sizes) {
+  std::string shape;
+  for (const int64_t size : sizes) {
+    std::string dim;
+    append_number(dim, 1, size);
+    append_bytes(shape, 2, dim);
+  }
+  return shape;
 }
 
 // Field numbers of Event: wall_time 1, step 2, file_version 3.
@@ -82,7 +123,40 @@ std::string encode_version_event(double wall_time) {
 
 }  // namespace
 
-// Event: wall_time 1, step 2, summary 5. Summary: value 1. Summary.Value: tag 1, simple_value 2.
+// Summary: value 1. Value: tag 1, image 4 of height 1, width 2, colorspace 3 (3 = RGB), encoded_image_string 4.
+std::string encode_picture_event(double wall_time, int64_t step, const std::string& tag, const EventPicture& picture) {
+  std::string image, value, summary;
+  append_number(image, 1, picture.height);
+  append_number(image, 2, picture.width);
+  append_number(image, 3, 3);
+  append_bytes(image, 4, picture.bytes);
+  append_bytes(value, 1, tag);
+  append_bytes(value, 4, image);
+  append_bytes(summary, 1, value);
+  return encode_event(wall_time, step, summary);
+}
+
+// Value: tag 1, tensor 8 of dtype 1 (1 = float), shape 2 and content 4, metadata 9. SummaryMetadata: plugin_data 1 of
+// plugin_name 1 and content 2 (PrCurvePluginData: num_thresholds 2; its version is 0), data_class 4 (2 = tensor).
+std::string encode_pr_curve_event(double wall_time, int64_t step, const std::string& tag, const PrCurve& curve) {
+  const auto points = static_cast<int64_t>(curve.right.size());
+  std::string tensor, plugin_content, plugin, metadata, value, summary;
+  append_number(tensor, 1, 1);
+  append_bytes(tensor, 2, encode_shape({6, points}));
+  append_bytes(tensor, 4, pr_curve_numbers(curve));
+  append_number(plugin_content, 2, points);
+  append_bytes(plugin, 1, "pr_curves");
+  append_bytes(plugin, 2, plugin_content);
+  append_bytes(metadata, 1, plugin);
+  append_number(metadata, 4, 2);
+  append_bytes(value, 1, tag);
+  append_bytes(value, 8, tensor);
+  append_bytes(value, 9, metadata);
+  append_bytes(summary, 1, value);
+  return encode_event(wall_time, step, summary);
+}
+
+// Summary.Value: tag 1, simple_value 2.
 std::string encode_scalar_event(double wall_time, int64_t step,
                                 const std::vector<std::pair<std::string, float>>& values) {
   std::string summary;
@@ -92,11 +166,7 @@ std::string encode_scalar_event(double wall_time, int64_t step,
     append_float(entry, 2, value);
     append_bytes(summary, 1, entry);
   }
-  std::string event;
-  append_double(event, 1, wall_time);
-  append_step(event, step);
-  append_bytes(event, 5, summary);
-  return event;
+  return encode_event(wall_time, step, summary);
 }
 
 // Event: session_log 7. SessionLog: status 1, START = 1.
@@ -105,7 +175,7 @@ std::string encode_session_start_event(double wall_time, int64_t step) {
   append_tag(log, 1, Wire::varint);
   append_varint(log, 1);
   append_double(event, 1, wall_time);
-  append_step(event, step);
+  append_number(event, 2, step);
   append_bytes(event, 7, log);
   return event;
 }
@@ -155,6 +225,13 @@ void EventWriter::scalars(int64_t step, const std::vector<std::pair<std::string,
   record(encode_scalar_event(seconds_since_1970(), step, values));
 }
 
+void EventWriter::picture(int64_t step, const std::string& tag, const EventPicture& picture) {
+  record(encode_picture_event(seconds_since_1970(), step, tag, picture));
+}
+
+void EventWriter::pr_curve(int64_t step, const std::string& tag, const PrCurve& curve) {
+  record(encode_pr_curve_event(seconds_since_1970(), step, tag, curve));
+}
 void EventWriter::session_start(int64_t step) { record(encode_session_start_event(seconds_since_1970(), step)); }
 
 void EventWriter::flush() {

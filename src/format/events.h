@@ -3,7 +3,8 @@
 // the file at a record's end, keeps what it could not write for the next flush() and throws an Error for the caller to
 // show. At most 16 MB wait; what comes after is dropped, and the next flush() that can write says how many records.
 // Threads: one at a time.
-// Source: tensorflow/core/util/event.proto and lib/io/record_writer; the few fields used are encoded by hand.
+// Source: tensorflow/core/util/event.proto and lib/io/record_writer, of precision-recall curves TensorBoard's plugin
+// pr_curves (metadata.py, summary.py); the few fields used are encoded by hand.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,16 @@
 #include <vector>
 
 namespace yolov3 {
+
+struct EventPicture {
+  int width = 0, height = 0;
+  std::string bytes;  // a whole JPEG or PNG file
+};
+
+// How many answers with a score of at least i / (points - 1) are right, how many wrong, and how many objects they miss.
+struct PrCurve {
+  std::vector<int64_t> right, wrong, missed;  // of one length
+};
 
 class EventWriter {
  public:
@@ -24,6 +35,8 @@ class EventWriter {
 
   // Kept in memory until flush().
   void scalars(int64_t step, const std::vector<std::pair<std::string, float>>& values);
+  void picture(int64_t step, const std::string& tag, const EventPicture& picture);
+  void pr_curve(int64_t step, const std::string& tag, const PrCurve& curve);
   // A run that goes on at `step`: what earlier files of the folder say of this and later steps is void, and TensorBoard
   // leaves it out.
   void session_start(int64_t step);
@@ -42,6 +55,8 @@ class EventWriter {
 // Encodings, for tests.
 std::string encode_scalar_event(double wall_time, int64_t step,
                                 const std::vector<std::pair<std::string, float>>& values);
+std::string encode_picture_event(double wall_time, int64_t step, const std::string& tag, const EventPicture& picture);
+std::string encode_pr_curve_event(double wall_time, int64_t step, const std::string& tag, const PrCurve& curve);
 std::string encode_session_start_event(double wall_time, int64_t step);
 std::string frame_record(const std::string& payload);
 

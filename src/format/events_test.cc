@@ -136,6 +136,60 @@ TEST(Events, ProtocReadsThem) {
             "  1 {\n    1: \"lr\"\n    2: 0x00000000\n  }\n}\n");
 }
 
+TEST(Events, PictureByHand) {
+  const std::string expected(
+      "\x09\x00\x00\x00\x00\x00\x00\xf8\x3f"  // 1: double 1.5
+      "\x10\x07"                              // 2: varint 7
+      "\x2a\x14"                              // 5: summary of 20 bytes
+      "\x0a\x12"                              //   1: value of 18 bytes
+      "\x0a\x03pic"                           //     1: tag
+      "\x22\x0b"                              //     4: image of 11 bytes
+      "\x08\x02\x10\xac\x02\x18\x03"          //       1: height 2, 2: width 300, 3: RGB
+      "\x22\x02JJ",                           //       4: the file
+      9 + 2 + 2 + 2 + 5 + 2 + 7 + 4);
+  EXPECT_EQ(encode_picture_event(1.5, 7, "pic", {300, 2, "JJ"}), expected);
+}
+
+TEST(Events, ProtocReadsPrCurves) {
+  if (!testing::have("protoc")) GTEST_SKIP() << "protoc (protobuf-compiler) is not installed";
+  const TemporaryFolder folder;
+  // At scores from 0, 0.5 and 1: 3, 1 and 0 right; 1, 0 and 0 wrong; of four objects.
+  write_file(folder / "event", encode_pr_curve_event(1.5, 300, "pr/dog", {{3, 1, 0}, {1, 0, 0}, {1, 3, 4}}));
+  const auto outcome = testing::run("protoc --decode_raw < " + (folder / "event").string());
+  EXPECT_EQ(outcome.status, 0);
+  // What protoc shows of bytes depends on whether they could be a message; the numbers are looked at below.
+  const std::string& text = outcome.output;
+  EXPECT_NE(
+      text.find("2: 300\n5 {\n  1 {\n    1: \"pr/dog\"\n    8 {\n      1: 1\n      2 {\n        2 {\n          1: 6\n"
+                "        }\n        2 {\n          1: 3\n        }\n      }\n"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(text.find("    9 {\n      1 {\n        1: \"pr_curves\"\n        2 {\n          2: 3\n        }\n      }\n "
+                      "     4: 2\n"),
+            std::string::npos)
+      << text;
+}
+
+TEST(Events, PrCurveHasSixRowsOfFloats) {
+  const std::string event = encode_pr_curve_event(0, 1, "p", {{3, 1, 0}, {1, 0, 0}, {1, 3, 4}});
+  const float rows[6][3] = {{3, 1, 0}, {1, 0, 0}, {0, 0, 0}, {1, 3, 4}, {0.75f, 1, 0}, {0.75f, 0.25f, 0}};
+  const size_t at = event.find(std::string(reinterpret_cast<const char*>(rows), sizeof(rows)));
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_EQ(event.substr(at - 2, 2), "\x22\x48");  // field 4 of 72 bytes
+}
+
+TEST(Events, PicturesAndPrCurvesReachTheFile) {
+  const TemporaryFolder folder;
+  EventWriter writer(folder.path());
+  writer.picture(3, "pictures/a", {2, 1, "jpeg"});
+  writer.pr_curve(4, "pr/a", {{1, 0}, {0, 0}, {0, 1}});
+  writer.flush();
+  const auto records = read_records(read_file(writer.path()));
+  ASSERT_EQ(records.size(), 3u);
+  EXPECT_NE(records[1].find("pictures/a"), std::string::npos);
+  EXPECT_NE(records[2].find("pr_curves"), std::string::npos);
+}
+
 TEST(Events, MissingFolderIsAnError) {
   EXPECT_NE(error_of([] { EventWriter writer("/nowhere/at/all"); }).find("cannot create"), std::string::npos);
 }

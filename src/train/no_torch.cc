@@ -16,7 +16,10 @@ namespace {
 
 }  // namespace
 
-TrainResult train(const TrainOptions&, const std::string&, const std::function<void(int64_t)>&) { refuse(); }
+TrainResult train(const TrainOptions&, const std::string&, const std::function<void(int64_t)>&,
+                  const std::function<void(const std::filesystem::path&)>&) {
+  refuse();
+}
 
 TrainingMeasure measure_training(const NetworkSpec&, const TrainOptions&, int, int) { refuse(); }
 StepParts median(const std::vector<StepParts>&) { refuse(); }

@@ -6,6 +6,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "data/cut_out.h"
+#include "data/text_guard.h"
+#include "image/jpeg.h"
+#include "image/load.h"
 #include "image/plot.h"
 
 namespace fs = std::filesystem;
@@ -14,6 +18,8 @@ namespace yolov3 {
 namespace {
 
 constexpr const char* kEvents = "TensorBoard events";
+constexpr int kEventPicturePx = 640;  // TensorBoard shows pictures small, and a long run writes many
+constexpr size_t kEventClasses = 20;  // with a precision-recall curve of their own
 
 void add_point(Series& series, double x, double y) {
   series.x.push_back(x);
@@ -116,6 +122,43 @@ void RunLog::epoch(const EpochRecord& record, int64_t step) {
   attempt("results.csv", [&] { csv_.add(record); });
   attempt("the curves", [&] { draw_curves(); });
   write_events([&](EventWriter& events) { events.scalars(step, epoch_scalars(record)); });
+}
+
+void RunLog::speed(const SpeedRecord& r, int64_t step) {
+  if (r.images == 0 || r.seconds <= 0) return;
+  write_events([&](EventWriter& writer) {
+    writer.scalars(step, {{"speed/images_per_second", static_cast<float>(static_cast<double>(r.images) / r.seconds)},
+                          {"speed/data_wait", static_cast<float>(r.wait_seconds / r.seconds)},
+                          {"memory/peak_gb", static_cast<float>(peak_memory() / 1e9)}});
+  });
+}
+
+void RunLog::picture(const std::string& name, int64_t step) {
+  const std::filesystem::path file = directory_ / (name + ".jpg");
+  if (!std::filesystem::exists(file)) return;  // a full disk, said already
+  write_events([&](EventWriter& writer) {
+    const Image small = shrunk(load_image(file).image, kEventPicturePx);
+    writer.picture(step, "pictures/" + name, {small.width, small.height, encode_jpeg(small, 80)});
+  });
+}
+
+void RunLog::pr_curves(const Metrics& metrics, const std::vector<std::string>& names, int64_t step) {
+  PrCurve all{std::vector<int64_t>(kCurvePoints), std::vector<int64_t>(kCurvePoints),
+              std::vector<int64_t>(kCurvePoints)};
+  write_events([&](EventWriter& writer) {
+    for (size_t k = 0; k < names.size(); ++k) {
+      const ClassCurves& curves = metrics.classes[k].curves;
+      PrCurve one{{curves.right.begin(), curves.right.end()}, {curves.wrong.begin(), curves.wrong.end()}, {}};
+      for (size_t i = 0; i < kCurvePoints; ++i) {
+        one.missed.push_back(curves.objects - curves.right[i]);
+        all.right[i] += one.right[i];
+        all.wrong[i] += one.wrong[i];
+        all.missed[i] += one.missed[i];
+      }
+      if (k < kEventClasses && curves.objects > 0) writer.pr_curve(step, "pr/" + shown(names[k]), one);
+    }
+    writer.pr_curve(step, "pr_all/all", all);
+  });
 }
 
 void RunLog::draw_curves() const {

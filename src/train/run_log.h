@@ -9,7 +9,9 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "eval/metrics.h"
 #include "train/position.h"
 #include "train/run_directory.h"
 
@@ -18,6 +20,12 @@ namespace yolov3 {
 struct StepRecord {
   int64_t step = 0;                             // updates done, this one included
   double lr = 0, giou = 0, conf = 0, prob = 0;  // losses of the update's last batch
+};
+
+// Of an epoch in this process, without its validation.
+struct SpeedRecord {
+  int64_t images = 0;
+  double seconds = 0, wait_seconds = 0;  // wait: for the loader
 };
 
 // The record of an epoch that is trained and not judged yet.
@@ -48,6 +56,9 @@ class RunLog {
 
   void step(const StepRecord& record);                  // events
   void epoch(const EpochRecord& record, int64_t step);  // events, csv, curves
+  void speed(const SpeedRecord& record, int64_t step);  // events
+  void picture(const std::string& name, int64_t step);  // events: a small copy of name.jpg of the run directory
+  void pr_curves(const Metrics& metrics, const std::vector<std::string>& names, int64_t step);  // events
   std::string results() const { return csv_.text(); }
 
   // Runs `write`; false when it threw. The first failure of a kind is a warning, and so is the first after a success.

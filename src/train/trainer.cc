@@ -24,6 +24,7 @@
 #include "train/recovery.h"
 #include "train/replay_case.h"
 #include "train/run_log.h"
+#include "train/run_report.h"
 #include "train/setup.h"
 #include "train/start.h"
 #include "train/step.h"
@@ -76,6 +77,7 @@ class Trainer {
   void finish_epoch();
   EpochRecord judge_epoch();
   void save_epoch(const EpochRecord& record);
+  void report_epoch(bool best);
   bool save_last();
   bool overfit_done() const { return options_.overfit > 0 && overfit_.passed(); }
   void save_when_due(double ahead = 0);
@@ -103,10 +105,11 @@ class Trainer {
   std::string over_;                          // why nothing is left to do
   std::map<std::string, std::string> facts_;  // of the last epoch, for the model files
   StepRecord last_step_;
-  bool closing_guessed_ = true;  // until an epoch has been judged
-  int replays_ = 0;              // written by this process
-  int64_t images_here_ = 0;      // of this epoch, since it began or was resumed
-  double train_seconds_ = 0;     // of this epoch, likewise, without the validation
+  std::optional<Judgement> judgement_;  // of this epoch
+  bool closing_guessed_ = true;         // until an epoch has been judged
+  int replays_ = 0;                     // written by this process
+  int64_t images_here_ = 0;             // of this epoch, since it began or was resumed
+  double train_seconds_ = 0;            // of this epoch, likewise, without the validation
   const Clock::time_point began_;
   const double seconds_before_;  // of the run, before this process
   Clock::time_point epoch_start_, last_save_;
@@ -150,6 +153,9 @@ Trainer::Trainer(const TrainOptions& options, const std::string& args_toml, Star
   log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
   if (!data_.listing.empty())
     log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
+  if (!fs::exists(directory_ / "report.json")) {
+    log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, {}); });
+  }
   if (parse_on_nan(options.on_nan) == OnNan::rollback && !checkpoint) save_last();  // something to go back to
 }
 
@@ -215,6 +221,7 @@ void Trainer::train_batch(const Batch& batch) {
   if (batches_done() == 0) {
     log_.attempt("train_batch0.jpg",
                  [&] { save_batch_picture(directory_ / "train_batch0.jpg", batch, data_.train.names); });
+    log_.picture("train_batch0", 0);
   }
   torch::manual_seed(static_cast<uint64_t>(draws()));  // dropout, the same after a resume
   if (options_.time_s > 0) schedule_.total_steps = expected_steps(position_, options_);
@@ -324,10 +331,11 @@ void Trainer::finish_epoch() {
 EpochRecord Trainer::judge_epoch() {
   EpochRecord record = training_record(position_, rate(position_.step));
   if (options_.validate) {
-    const Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_,
-                                           data_.val, options_, directory_);
+    Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_, data_.val,
+                                     options_, directory_);
     add_validation(record, validation);
     if (interrupt_signal() == 0) overfit_.add(record, validation);
+    judgement_ = Judgement{"val", position_.epoch, std::move(validation.metrics), std::move(validation.findings)};
   }
   position_.seconds = seconds_before_ + seconds_since(began_);
   record.seconds = position_.seconds;
@@ -341,6 +349,7 @@ void Trainer::save_epoch(const EpochRecord& record) {
   const int epochs = options_.time_s > 0 ? 0 : options_.epochs;
   log_info("{}", describe_epoch(record, {epochs, images_here_, train_seconds_, loader_.wait_seconds(),
                                          seconds_since(epoch_start_), best}));
+  report_epoch(best);
   position_ = next_epoch(position_);
   position_.unimproved = best || !record.validated ? 0 : position_.unimproved + 1;
   over_ = why_over(position_, options_);
@@ -358,6 +367,17 @@ void Trainer::save_epoch(const EpochRecord& record) {
   // Last, so that whatever a kill cuts short before is done again.
   const bool saved = save_last();
   check(saved || over_.empty(), "the run is over and its last weights could not be written");
+}
+
+// The report's findings, and TensorBoard's pictures and curves.
+void Trainer::report_epoch(bool best) {
+  log_.speed({images_here_, train_seconds_, loader_.wait_seconds()}, position_.step);
+  if (!judgement_) return;
+  log_.picture("val_batch0_pred", position_.step);
+  log_.pr_curves(judgement_->metrics, data_.val.names, position_.step);
+  if (best) {
+    log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, judgement_); });
+  }
 }
 
 bool Trainer::save_last() {
@@ -378,7 +398,8 @@ void Trainer::save_when_due(double ahead) {
 }  // namespace
 
 TrainResult train(const TrainOptions& given, const std::string& args_toml,
-                  const std::function<void(int64_t batches)>& on_batch) {
+                  const std::function<void(int64_t batches)>& on_batch,
+                  const std::function<void(const fs::path& directory)>& on_run) {
   const auto began = Clock::now();
   check_options(given);
   keep_freed_memory();
@@ -408,6 +429,7 @@ TrainResult train(const TrainOptions& given, const std::string& args_toml,
   }
   if (!lock) lock.emplace(directory);
   log_info("{}: {}", directory.string(), describe(start, options));
+  if (on_run) on_run(directory);
   const std::string args = effective_args(args_toml, options, start.plan);
   TrainOptions weighted = options;
   weighted.loss.class_weights = start.class_weights;

@@ -82,6 +82,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   loader.start_epoch(0);
   Evaluator evaluator(static_cast<int>(dataset.names.size())), class_blind(1);
   Validation result;
+  std::vector<double> pixels;  // of the network's input for one of each picture
   Progress progress("validate", static_cast<int64_t>(dataset.examples.size()));
   int64_t seen = 0;
   while (std::optional<Batch> batch = loader.next()) {
@@ -103,6 +104,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
       const std::vector<Detection> found =
           post.run(views, static_cast<int64_t>(n), batch->letterboxes[n], width, height);
       evaluator.add(truth, found);
+      pixels.push_back(net_pixels(batch->letterboxes[n]));
       if (options.overfit > 0) class_blind.add(without_classes(truth), without_classes(found));
     }
     if (seen == 0 && !pictures.empty()) {
@@ -120,6 +122,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   result.obj_loss /= pictures_seen;
   result.cls_loss /= pictures_seen;
   result.metrics = evaluator.compute();
+  result.findings = evaluator.find({}, pixels);
   if (options.overfit > 0) result.class_blind_map50 = class_blind.compute().coco.ap50;
   return result;
 }

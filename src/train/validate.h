@@ -14,6 +14,7 @@ namespace yolov3 {
 
 struct Validation {
   Metrics metrics;
+  Findings findings;
   double box_loss = 0, obj_loss = 0, cls_loss = 0;  // means over pictures
   std::optional<double> class_blind_map50;          // with options.overfit: as if there were one class
 };

@@ -13,6 +13,7 @@
 #include "engine/plan.h"
 #include "engine/training_plan.h"
 #include "format/darknet_weights.h"
+#include "format/events.h"
 #include "format/keras_weights.h"
 #include "format/sealed_file.h"
 #include "image/save.h"
@@ -193,6 +194,20 @@ void put_in_old_format(const fs::path& file, const fs::path& copy) {
         file.string());
 }
 
+// Each kind of event by itself, and all of them as a file.
+void put_events(const fs::path& folder) {
+  const std::string events[] = {encode_scalar_event(1, 2, {{"lr", 0.5f}, {"loss/total_loss", 3}}),
+                                encode_picture_event(1, 3, "val", {2, 1, "bytes"}),
+                                encode_pr_curve_event(1, 4, "pr/dog", {{2, 1}, {1, 0}, {0, 1}}),
+                                encode_session_start_event(1, 2)};
+  std::string file;
+  for (const std::string& event : events) {
+    put(folder / fmt::format("seed{}", file.size()), event);
+    file += frame_record(event);
+  }
+  put(folder / "seed-file", file);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -241,6 +256,8 @@ int main(int argc, char** argv) try {
   put(corpus / "fuzz_darknet_data/seed", "classes= 2\ntrain = a b.txt\nvalid=v.txt\nnames = n.names\nbackup = b/\n");
   put(corpus / "fuzz_darknet_data/seed-comments", "# a\r\n; b\r\n\r\nval=v.txt\r\ntest = t.txt\r\ntop=5\r\n");
   put(corpus / "fuzz_coco/seed-results", R"([{"image_id":1,"category_id":3,"bbox":[1,2,3,4],"score":0.5}])");
+  put(corpus / "fuzz_run_table/seed", "epoch, time,train/box_loss\n0,1.5,nan\r\n1,2e300,-0\n1,2\n\n2,x,");
+  put_events(corpus / "fuzz_events");
   put_pictures(corpus / "fuzz_image");
   put_model(corpus / "fuzz_model_file/seed.h5");
   put_in_old_format(corpus / "fuzz_model_file/seed.h5", corpus / "fuzz_model_file/seed-old.h5");

@@ -1,0 +1,34 @@
+// What a training run or an evaluation came to, as one HTML file that needs no other: charts, tables, the worst cases as
+// pictures, and how to repeat it. docs/report.md.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace yolov3 {
+
+// Of a run directory, from the files in it. What is missing there is missing in the page.
+// Errors: report.json that is no JSON.
+std::string run_page(const std::filesystem::path& folder);
+
+struct EvaluationFacts {
+  std::string title, lead;             // "best.h5 on voc/ (val)"
+  std::vector<std::string> arguments;  // of `yolov3 eval`
+  std::string options_toml;
+  double images_per_second = 0;  // 0 = no model was run
+};
+
+// report_json: of eval/report_data.h.
+std::string evaluation_page(const EvaluationFacts& facts, const std::string& report_json);
+
+// The words as one line for a shell.
+std::string shell_line(const std::vector<std::string>& words);
+
+// How to repeat a run of this folder.
+std::string repeat_command(const std::filesystem::path& folder);
+
+// run_page() into the folder's report.html; a failure costs a warning, never the run.
+void write_run_page(const std::filesystem::path& folder);
+
+}  // namespace yolov3

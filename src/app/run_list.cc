@@ -1,0 +1,80 @@
+#include "app/run_list.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace fs = std::filesystem;
+
+namespace yolov3 {
+namespace {
+
+constexpr int kMaxDepth = 4, kMaxEntries = 100000;
+constexpr size_t kMaxRuns = 1000;
+
+// FNV-1a: the same id for the same path, in every process.
+std::string id_of(const std::string& path) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : path) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return fmt::format("{:016x}", hash);
+}
+
+// Folders of runs, in any order. Folders that cannot be read have none.
+void find_runs(const fs::path& folder, int depth, int& entries, std::vector<fs::path>& found) {
+  if (is_run_folder(folder)) {
+    found.push_back(folder);
+    return;
+  }
+  if (depth == kMaxDepth) return;
+  std::error_code ignored;
+  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end && ++entries < kMaxEntries;
+       it.increment(ignored)) {
+    std::error_code unknown;
+    const bool real_folder = fs::is_directory(it->symlink_status(unknown));
+    if (real_folder && !it->path().filename().string().starts_with('.'))
+      find_runs(it->path(), depth + 1, entries, found);
+  }
+}
+
+}  // namespace
+
+const RunSummary& RunList::summary_of(const fs::path& folder, double now) {
+  Known& known = known_[folder];
+  RunSummary& summary = known.summary;
+  const std::string stamp = file_stamp(folder / "results.csv") + file_stamp(folder / "args.toml");
+  if (known.stamp != stamp || stamp.empty()) {
+    summary = summarize_run(folder, now);
+    known.stamp = stamp;
+  } else {
+    refresh_state(folder, now, summary);
+  }
+  return summary;
+}
+
+const std::vector<ListedRun>& RunList::refresh(double now) {
+  std::vector<fs::path> folders;
+  int entries = 0;
+  find_runs(root_, 0, entries, folders);
+  runs_.clear();
+  std::map<fs::path, Known> kept;
+  for (const fs::path& folder : folders) {
+    const std::string name = folder == root_ ? fs::absolute(root_).lexically_normal().filename().string()
+                                             : folder.lexically_relative(root_).string();
+    runs_.push_back({id_of(folder.string()), name, folder, summary_of(folder, now)});
+    kept.insert(known_.extract(folder));
+  }
+  known_ = std::move(kept);  // without those that are gone
+  std::ranges::sort(runs_, [](const ListedRun& a, const ListedRun& b) {
+    return a.summary.updated != b.summary.updated ? a.summary.updated > b.summary.updated : a.name < b.name;
+  });
+  more_ = static_cast<int64_t>(runs_.size() - std::min(runs_.size(), kMaxRuns));
+  if (more_ > 0) runs_.resize(kMaxRuns);
+  return runs_;
+}
+
+const ListedRun* RunList::find(const std::string& id) const {
+  const auto found = std::ranges::find(runs_, id, &ListedRun::id);
+  return found == runs_.end() ? nullptr : &*found;
+}
+
+}  // namespace yolov3
