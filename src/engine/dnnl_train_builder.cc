@@ -6,6 +6,11 @@
 #include "engine/map_passes.h"
 
 namespace yolov3 {
+namespace {
+
+constexpr int64_t kMostImages = 1 << 20;  // far beyond any memory; oneDNN divides by zero long after
+
+}  // namespace
 
 TrainProgramBuilder::TrainProgramBuilder(DnnlTrainProgram& program)
     : p_(program),
@@ -20,6 +25,8 @@ TrainProgramBuilder::TrainProgramBuilder(DnnlTrainProgram& program)
 }
 
 void TrainProgramBuilder::build() {
+  check(p_.images_ <= kMostImages, "a batch of {} images: the training engine takes a batch of at most {}", p_.images_,
+        kMostImages);
   find_wanted_gradients();
   // oneDNN's first convolutions read planes of f32 where other maps are blocked; passes do not.
   MapFormat input = format_;

@@ -1,5 +1,6 @@
 #include "train/engine_network.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -144,11 +145,29 @@ std::string plan_text(const std::optional<TrainingPlan>& plan) {
   return plan ? write_training_plan(*plan) : kTrainedByTorch;
 }
 
+namespace {
+
+int64_t largest_map(const NetworkSpec& spec) {
+  int64_t largest = spec.input.size();
+  for (const auto& layer : spec.layers) largest = std::max(largest, layer.out.size());
+  return largest;
+}
+
+}  // namespace
+
 void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options,
                          int64_t pictures) {
   const TrainingOptions engine = engine_options(plan, spec, options);
   const auto check_size = [&](const std::string& option, const NetworkSpec& sized, int64_t batch) {
     if (batch == 0) return;
+    // The largest map alone; what is far beyond any memory would be beyond oneDNN's arithmetic too.
+    const double least =
+        static_cast<double>(batch) * static_cast<double>(largest_map(sized)) * static_cast<double>(size_of(plan.type));
+    const auto all = static_cast<double>(machine_memory());
+    check(least <= all,
+          "{}, a batch of {}: it takes more than {} for the maps of one layer, and this machine has {}; use a smaller "
+          "--batch (--nominal-batch keeps the updates as they are) or size",
+          option, batch, human_bytes(least), human_bytes(all));
     TrainingMemory memory;
     try {
       memory = training_memory(sized, batch, engine);
@@ -157,7 +176,6 @@ void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, cons
     }
     const auto maps = static_cast<double>(memory.maps), kernels = static_cast<double>(memory.kernels);
     const auto rest = static_cast<double>(bytes_of_parameters(spec, options));
-    const auto all = static_cast<double>(machine_memory());
     check(maps + kernels + rest <= all,
           "{}, a batch of {}: it takes {} for maps and their gradients, {} for copies of the kernels and {} for "
           "parameters and what the optimizer keeps of them, and this machine has {}; use a smaller --batch "
