@@ -103,9 +103,13 @@ void check_resumable(const Checkpoint& checkpoint, const TrainOptions& options, 
                      const std::vector<std::string>& names, int64_t pictures) {
   const std::string path = checkpoint.path.string();
   constexpr const char* kAdvice = "resume with the options in args.toml beside it, or start a new run with --weights";
-  check(checkpoint.model.names == names && checkpoint.model.spec == spec,
-        "{}: it is of another network or other classes than --model {} --imgsz {}x{} --data {}; {} {}", path,
-        options.model, options.width, options.height, options.data.data, kAdvice, path);
+  check(
+      checkpoint.model.names == names && checkpoint.model.spec == spec,
+      "{}: it is a network of {} layers for {}x{} and {} classes, not that of --model {} --imgsz {}x{} --data {} with "
+      "{} classes; {} {}",
+      path, checkpoint.model.spec.layers.size(), checkpoint.model.spec.input.width, checkpoint.model.spec.input.height,
+      checkpoint.model.names.size(), options.model, options.width, options.height, options.data.data, names.size(),
+      kAdvice, path);
   const TrainingState& state = checkpoint.state;
   const std::string& kind = state_text(state.values, "optimizer");
   const double ema = state_number(state.values, "ema");

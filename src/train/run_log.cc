@@ -93,9 +93,16 @@ bool RunLog::attempt(const std::string& what, const std::function<void()>& write
     failing_.erase(what);
     return true;
   } catch (const std::exception& error) {
-    if (failing_.insert(what).second) log_warning("{} could not be written, the run goes on: {}", what, error.what());
+    if (failing_.insert_or_assign(what, error.what()).second) {
+      log_warning("{} could not be written, the run goes on: {}", what, error.what());
+    }
     return false;
   }
+}
+
+std::string RunLog::why_failing(const std::string& what) const {
+  const auto found = failing_.find(what);
+  return found == failing_.end() ? "" : found->second;
 }
 
 // A file that was taken away would take what is written, and be lost.

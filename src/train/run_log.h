@@ -7,7 +7,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -63,6 +62,7 @@ class RunLog {
 
   // Runs `write`; false when it threw. The first failure of a kind is a warning, and so is the first after a success.
   bool attempt(const std::string& what, const std::function<void()>& write);
+  std::string why_failing(const std::string& what) const;  // of its last attempt; empty where that went well
 
  private:
   void write_events(const std::function<void(EventWriter&)>& write);
@@ -71,7 +71,7 @@ class RunLog {
   std::filesystem::path directory_;
   std::optional<EventWriter> events_;
   ResultsCsv csv_;
-  std::set<std::string> failing_;
+  std::map<std::string, std::string> failing_;  // what, and why
 };
 
 }  // namespace yolov3

@@ -169,7 +169,7 @@ TrainResult Trainer::run() {
          error.what(),
          saved
              ? fmt::format("{} holds the run up to there; --resume goes on", (directory_ / "weights/last.h5").string())
-             : "and the run could not be saved either");
+             : fmt::format("and the run could not be saved either: {}", log_.why_failing("last.h5")));
   }
   TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), over_.empty(), over_};
   if (options_.overfit > 0) {
@@ -177,11 +177,15 @@ TrainResult Trainer::run() {
     result.overfit_verdict = overfit_.verdict();
   }
   if (!over_.empty()) {
+    check(log_.why_failing("last.h5").empty() || save_last(),
+          "{}: {}, but its last weights could not be written: {}; then --resume goes on from the last checkpoint "
+          "that was",
+          directory_.string(), over_, log_.why_failing("last.h5"));
     log_info("{}: finished, {}", directory_.string(), over_);
     return result;
   }
-  check(save_last(), "stopped by signal {} after step {}, and the run could not be saved", interrupt_signal(),
-        position_.step);
+  check(save_last(), "stopped by signal {} after step {}, and the run could not be saved: {}", interrupt_signal(),
+        position_.step, log_.why_failing("last.h5"));
   log_info("stopped by signal {} after step {}; everything is saved", interrupt_signal(), position_.step);
   return result;
 }
@@ -365,8 +369,7 @@ void Trainer::save_epoch(const EpochRecord& record) {
     log_.attempt("the epoch's weights", [&] { save_model(path, model()); });
   }
   // Last, so that whatever a kill cuts short before is done again.
-  const bool saved = save_last();
-  check(saved || over_.empty(), "the run is over and its last weights could not be written");
+  save_last();
 }
 
 // The report's findings, and TensorBoard's pictures and curves.
@@ -381,8 +384,10 @@ void Trainer::report_epoch(bool best) {
 }
 
 bool Trainer::save_last() {
+  if (!fs::exists(directory_ / "args.toml")) {
+    log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
+  }
   const bool saved = log_.attempt("last.h5", [&] {
-    if (!fs::exists(directory_ / "args.toml")) write_file(directory_ / "args.toml", args_toml_);
     save_checkpoint(directory_ / "weights", model(), network_, optimizer_,
                     {position_, args_toml_, plan_text(plan_), log_.results()});
   });
