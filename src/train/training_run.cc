@@ -1,0 +1,331 @@
+#include "train/training_run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "data/batch_pictures.h"
+#include "train/replay_case.h"
+#include "train/setup.h"
+#include "train/stopping.h"
+#include "train/validate.h"
+
+namespace fs = std::filesystem;
+
+namespace yolov3 {
+namespace {
+
+using Clock = TrainingRun::Clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+LoaderOptions training_loader(const TrainOptions& options) {
+  LoaderOptions loader;
+  loader.batch = options.batch;
+  loader.width = options.width;
+  loader.height = options.height;
+  loader.multi_scale = options.multi_scale;
+  loader.multi_scale_every = options.multi_scale_every;
+  loader.shuffle = loader.augmented = options.overfit == 0;
+  loader.augment = options.augment;
+  if (options.close_mosaic > 0) loader.strong_epochs = options.epochs - options.close_mosaic;
+  loader.image_weights = options.image_weights;
+  loader.exact_decode = options.exact_decode;
+  loader.workers = options.workers;
+  loader.seed = options.seed;
+  return loader;
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_toml, Start start,
+                         const std::optional<Checkpoint>& checkpoint, fs::path directory,
+                         std::function<void(int64_t)> on_batch, Clock::time_point began)
+    : options_(options),
+      args_toml_(args_toml),
+      data_(std::move(start.data)),
+      directory_(std::move(directory)),
+      on_batch_(std::move(on_batch)),
+      plan_(std::move(start.plan)),
+      bf16_(start.bf16),
+      spec_(std::move(start.spec)),
+      network_(spec_, start.weights, start.device, bf16_, options.bn_momentum, frozen_layers(options, spec_)),
+      optimizer_(make_optimizer(network_, options)),
+      engine_(make_engine_network(network_, plan_, options)),
+      stepper_(network_, engine_.get(), optimizer_, data_.train, options_),
+      loader_(data_.train, training_loader(options)),
+      log_(directory_),
+      began_(began),
+      seconds_before_(checkpoint ? checkpoint->position.seconds : 0),
+      last_save_(Clock::now()),
+      overfit_(data_, spec_, options_) {
+  const int64_t together = batches_per_update(options);
+  schedule_ = make_schedule(options, (loader_.batches_per_epoch() + together - 1) / together);
+  if (checkpoint) {
+    restore_optimizer(*checkpoint, network_, optimizer_);
+    position_ = checkpoint->position;
+    facts_ = checkpoint->model.facts;
+    closing_guessed_ = position_.closing_seconds == 0;
+    log_.go_on(position_, checkpoint->results());
+  }
+  position_.batch = options.batch;
+  position_.batches_per_update = together;
+  position_.pictures = static_cast<int64_t>(data_.train.examples.size());
+  position_.seed = options.seed;
+  log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
+  if (!data_.listing.empty())
+    log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
+  if (!fs::exists(directory_ / "report.json")) {
+    log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, {}); });
+  }
+  if (parse_on_nan(options.on_nan) == OnNan::rollback && !checkpoint) save_last();  // something to go back to
+}
+
+TrainResult TrainingRun::run() {
+  try {
+    run_epochs();
+  } catch (const std::exception& error) {
+    // Whatever ended the run, what was trained so far is kept.
+    const bool saved = save_last();
+    fail("epoch {}, batch {}, step {}: {}\n{}", position_.epoch + 1, position_.next_batch + 1, position_.step + 1,
+         error.what(),
+         saved
+             ? fmt::format("{} holds the run up to there; --resume goes on", (directory_ / "weights/last.h5").string())
+             : fmt::format("and the run could not be saved either: {}", log_.why_failing("last.h5")));
+  }
+  TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), over_.empty(), over_};
+  if (options_.overfit > 0) {
+    result.overfit_passed = overfit_done();
+    result.overfit_verdict = overfit_.verdict();
+  }
+  if (!over_.empty()) {
+    const bool saved = log_.why_failing("last.h5").empty() || save_last();
+    check(saved,
+          "{}: {}, but its last weights could not be written: {}; then --resume goes on from the last checkpoint "
+          "that was",
+          directory_.string(), over_, log_.why_failing("last.h5"));
+    log_info("{}: finished, {}", directory_.string(), over_);
+    return result;
+  }
+  const bool saved = save_last();
+  check(saved, "stopped by signal {} after step {}, and the run could not be saved: {}", interrupt_signal(),
+        position_.step, log_.why_failing("last.h5"));
+  log_info("stopped by signal {} after step {}; everything is saved", interrupt_signal(), position_.step);
+  return result;
+}
+
+// The recipe: epochs of steps, each epoch judged and saved.
+void TrainingRun::run_epochs() {
+  while (over_.empty() && interrupt_signal() == 0) {
+    train_epoch();
+    if (interrupt_signal() == 0) finish_epoch();
+  }
+}
+
+void TrainingRun::train_epoch() {
+  loader_.start_epoch(position_.epoch, position_.next_batch);
+  epoch_start_ = Clock::now();
+  images_here_ = 0;
+  Progress progress(
+      fmt::format("epoch {}{}", position_.epoch + 1, options_.time_s > 0 ? "" : fmt::format("/{}", options_.epochs)),
+      loader_.batches_per_epoch());
+  while (interrupt_signal() == 0 && !time_is_up(position_, options_)) {
+    const std::optional<Batch> batch = loader_.next();
+    if (!batch) break;
+    train_batch(*batch);
+    train_seconds_ = seconds_since(epoch_start_);
+    position_.seconds = seconds_before_ + seconds_since(began_);
+    if (closing_guessed_ && options_.validate && images_here_ > 0) {
+      const double ratio = static_cast<double>(data_.val.examples.size()) / static_cast<double>(images_here_);
+      position_.closing_seconds = train_seconds_ * ratio / 3;  // a picture takes a third of its training step
+    }
+    show_progress(*batch, progress);
+    save_when_due();
+    if (on_batch_) on_batch_(batches_done());
+  }
+}
+
+void TrainingRun::train_batch(const Batch& batch) {
+  if (batches_done() == 0) {
+    log_.attempt("train_batch0.jpg",
+                 [&] { save_batch_picture(directory_ / "train_batch0.jpg", batch, data_.train.names); });
+    log_.picture("train_batch0", 0);
+  }
+  torch::manual_seed(static_cast<uint64_t>(draws()));  // dropout, the same after a resume
+  if (options_.time_s > 0) schedule_.total_steps = expected_steps(position_, options_);
+  const double lr = rate(position_.step + 1);
+  const int64_t done = position_.next_batch + 1;  // of this epoch, with this one
+  const bool update = done % position_.batches_per_update == 0 || done == loader_.batches_per_epoch();
+  try {
+    count_batch(batch, stepper_.step(batch, lr, update), lr, update);
+  } catch (const NonFinite& error) {
+    answer(error, batch, lr, update);
+  }
+}
+
+void TrainingRun::count_batch(const Batch& batch, const StepLosses& losses, double lr, bool update) {
+  const auto pictures = static_cast<int64_t>(batch.examples.size());
+  if (update) ++position_.step;
+  ++position_.next_batch;
+  position_.skipped_in_row = 0;
+  position_.giou_sum += losses.giou * static_cast<double>(pictures);
+  position_.conf_sum += losses.conf * static_cast<double>(pictures);
+  position_.prob_sum += losses.prob * static_cast<double>(pictures);
+  position_.images += pictures;
+  images_here_ += pictures;
+  last_step_ = {position_.step, lr, losses.giou, losses.conf, losses.prob};
+  if (update) log_.step(last_step_);
+}
+
+// --- A step that is not finite: train/recovery.h ----------------------------------------------------------------------
+
+void TrainingRun::answer(const NonFinite& error, const Batch& batch, double lr, bool update) {
+  const std::string replay = save_replay_of(error, batch, lr, update);
+  const OnNan kind = parse_on_nan(options_.on_nan);
+  const std::string given_up = why_given_up(kind, position_);
+  check(given_up.empty(), "{}{}\nstopped: {}", error.what(), replay, given_up);
+  log_warning("epoch {}, batch {}, step {}: {}{}\n{}", position_.epoch + 1, position_.next_batch + 1,
+              position_.step + 1, error.what(), replay,
+              kind == OnNan::skip ? "the batch is left out" : "back to the last checkpoint, at half the rate");
+  kind == OnNan::skip ? skip_batch(lr, update) : roll_back();
+}
+
+// For the message: where the step is.
+std::string TrainingRun::save_replay_of(const NonFinite& error, const Batch& batch, double lr, bool update) {
+  if (replays_ >= kMostReplays) return "";
+  const fs::path path = directory_ / fmt::format("replay-{:06}.h5", batches_done());
+  const bool saved = log_.attempt("the step for yolov3 replay", [&] {
+    ReplayCase step = make_replay(network_, optimizer_, batch, data_.train, position_);
+    step.update = update;
+    step.lr = lr;
+    step.draws = draws();
+    step.reason = error.what();
+    step.args_toml = args_toml_;
+    step.plan = plan_text(plan_);
+    save_replay(path, step);
+  });
+  if (!saved) return "";
+  ++replays_;
+  return fmt::format("\nyolov3 replay {} runs this step again and looks into it", path.string());
+}
+
+void TrainingRun::skip_batch(double lr, bool update) {
+  ++position_.skipped;
+  ++position_.skipped_in_row;
+  ++position_.next_batch;
+  if (update && stepper_.finish_update(lr)) ++position_.step;
+}
+
+void TrainingRun::roll_back() {
+  const std::optional<Checkpoint> checkpoint = load_checkpoint(directory_ / "weights");
+  check(checkpoint.has_value(), "{}: there is no checkpoint to go back to", (directory_ / "weights").string());
+  const RunPosition before = position_;
+  network_.set_weights(checkpoint->model.weights);
+  restore_optimizer(*checkpoint, network_, optimizer_);
+  if (engine_ != nullptr) engine_->parameters_changed();
+  position_ = checkpoint->position;
+  facts_ = checkpoint->model.facts;
+  position_.seconds = before.seconds;
+  position_.rollbacks = before.rollbacks + 1;
+  position_.rate_scale = before.rate_scale * kRollbackScale;
+  log_.go_on(position_, checkpoint->results());
+  loader_.start_epoch(position_.epoch, position_.next_batch);
+  save_last();  // so that the rate stays halved whatever happens next
+}
+
+// --- Between the steps ------------------------------------------------------------------------------------------------
+
+void TrainingRun::show_progress(const Batch& batch, Progress& progress) const {
+  const double images_per_second = static_cast<double>(images_here_) / train_seconds_;
+  const auto left = static_cast<double>(loader_.batches_per_epoch() * options_.epochs - batches_done());
+  const double seconds_left = options_.time_s > 0 ? options_.time_s - position_.seconds
+                                                  : left * static_cast<double>(options_.batch) / images_per_second;
+  progress.update(position_.next_batch,
+                  fmt::format("{}x{} {} {:.2f} images/s data {:.0f}% run {}", batch.images.dim(3), batch.images.dim(2),
+                              describe_step(last_step_), images_per_second,
+                              100 * loader_.wait_seconds() / train_seconds_, human_seconds(seconds_left)));
+}
+
+void TrainingRun::finish_epoch() {
+  const auto start = Clock::now();
+  save_when_due(position_.closing_seconds);  // before a long validation, which a kill would cost too
+  const EpochRecord record = judge_epoch();
+  if (interrupt_signal() != 0) return;  // judged in part only: the epoch is finished on resume
+  save_epoch(record);
+  position_.closing_seconds = seconds_since(start);
+  closing_guessed_ = false;
+}
+
+EpochRecord TrainingRun::judge_epoch() {
+  EpochRecord record = training_record(position_, rate(position_.step));
+  if (options_.validate) {
+    Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_, data_.val,
+                                     options_, directory_);
+    add_validation(record, validation);
+    if (interrupt_signal() == 0) overfit_.add(record, validation);
+    judgement_ = Judgement{"val", position_.epoch, std::move(validation.metrics), std::move(validation.findings)};
+  }
+  position_.seconds = seconds_before_ + seconds_since(began_);
+  record.seconds = position_.seconds;
+  return record;
+}
+
+// The position moves to the next epoch, and everything of this one goes to the disk.
+void TrainingRun::save_epoch(const EpochRecord& record) {
+  if (!fs::exists(directory_ / "weights/best.h5")) position_.best = -1;  // none, or it was taken away
+  const bool best = record.validated && record.map50 > position_.best;
+  const int epochs = options_.time_s > 0 ? 0 : options_.epochs;
+  log_info("{}", describe_epoch(record, {epochs, images_here_, train_seconds_, loader_.wait_seconds(),
+                                         seconds_since(epoch_start_), best}));
+  report_epoch(best);
+  position_ = next_epoch(position_);
+  position_.unimproved = best || !record.validated ? 0 : position_.unimproved + 1;
+  over_ = why_over(position_, options_);
+  if (over_.empty() && overfit_done()) over_ = "the pictures are known by heart";
+  facts_ = model_facts(record, position_, over_, options_.data.data);
+  // The best is on record only when it is on the disk.
+  if (best && log_.attempt("best.h5", [&] { save_model(directory_ / "weights/best.h5", model()); })) {
+    position_.best = record.map50;
+  }
+  log_.epoch(record, position_.step);
+  if (options_.save_period > 0 && position_.epoch % options_.save_period == 0) {
+    const fs::path path = directory_ / fmt::format("weights/epoch-{}.h5", record.epoch);
+    log_.attempt("the epoch's weights", [&] { save_model(path, model()); });
+  }
+  // Last, so that whatever a kill cuts short before is done again.
+  save_last();
+}
+
+// The report's findings, and TensorBoard's pictures and curves.
+void TrainingRun::report_epoch(bool best) {
+  log_.speed({images_here_, train_seconds_, loader_.wait_seconds()}, position_.step);
+  if (!judgement_) return;
+  log_.picture("val_batch0_pred", position_.step);
+  log_.pr_curves(judgement_->metrics, data_.val.names, position_.step);
+  if (best) {
+    log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, judgement_); });
+  }
+}
+
+bool TrainingRun::save_last() {
+  if (!fs::exists(directory_ / "args.toml")) {
+    log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
+  }
+  const bool saved = log_.attempt("last.h5", [&] {
+    save_checkpoint(directory_ / "weights", model(), network_, optimizer_,
+                    {position_, args_toml_, plan_text(plan_), log_.results()});
+  });
+  last_save_ = Clock::now();
+  return saved;
+}
+
+// ahead: seconds in which nothing can be saved.
+void TrainingRun::save_when_due(double ahead) {
+  if (options_.save_every_s > 0 && seconds_since(last_save_) + ahead >= options_.save_every_s) save_last();
+}
+
+}  // namespace yolov3
