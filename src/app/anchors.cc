@@ -212,7 +212,7 @@ std::string yaml_of(const AnchorsCommand& c, const LayerShape& input, const Judg
 void check_out(const AnchorsCommand& c) {
   const std::string name = c.out.string();
   if (name.empty() || ends_with_ignoring_case(name, ".cfg") || ends_with_ignoring_case(name, ".yaml")) {
-    return check_writable(name);
+    return check_report_file("--out", name, c.data);
   }
   throw Error(fmt::format("--out {}: expected a .cfg or a .yaml file", name), Error::Kind::usage);
 }
@@ -241,7 +241,7 @@ int run_anchors(const std::vector<std::string>& arguments) {
   }
   finish_target_options(options, c.target_words, c.assign);
   check_out(c);
-  check_writable(c.json);
+  check_report_file("--json", c.json, c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.seed = c.cluster.seed;
 

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "format/load_model.h"
 
 namespace yolov3 {
@@ -161,7 +162,7 @@ int bench_training(const BenchCommand& c) {
 // The engine describes itself with its plan as the last line.
 void save_plan(const BenchFigures& figures, const std::string& file) {
   const bool has_plan = !figures.description.empty() && figures.description.back().starts_with("plan ");
-  check(has_plan, "--save-plan {}: the engine {} runs by no plan", file, figures.engine);
+  check_usage(has_plan, "--save-plan {}: the engine {} runs by no plan", file, figures.engine);
   write_text(file, figures.description.back() + "\n");
 }
 

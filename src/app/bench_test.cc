@@ -253,7 +253,7 @@ TEST_F(Bench, RefusesWhatHasNoEffect) {
   refused({"--model", "yolov3", "--weights", path("small.h5")}, "--model");
   refused({"--weights", path("small.weights")}, "--model");
   refused({"--model", path("small.cfg"), "--engine", "fast"}, "--engine");
-  EXPECT_EQ(run(words({"--model", path("small.cfg"), "--precision", "int8"})).code, 1);
+  EXPECT_EQ(run(words({"--model", path("small.cfg"), "--precision", "int8"})).code, 2);
   EXPECT_EQ(run(words({"--model", path("small.cfg"), "--source", path("missing.jpg")})).code, 1);
 }
 

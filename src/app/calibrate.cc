@@ -38,7 +38,8 @@ void add_data_options(Options& options, CalibrateCommand& c) {
   options.add("split", &c.split, "what the two networks are judged on").choices({"train", "val", "test"});
   options.add("names", &c.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
   options
-      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
+      .add("bad-data", &c.bad_data,
+           "defects of the data: leave out, repair (clip, turn, de-duplicate), or stop at the first")
       .choices({"skip", "repair", "error"});
 }
 

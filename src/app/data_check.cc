@@ -58,17 +58,6 @@ void add_options(Options& options, CheckCommand& c) {
       .placeholder("DIR");
 }
 
-// Nothing is written over what it is about.
-void check_report(const char* option, const std::string& file, const DataOptions& data) {
-  std::error_code none;
-  if (!file.empty() && (fs::equivalent(file, data.data, none) || fs::equivalent(file, data.names, none))) {
-    throw Error(
-        fmt::format("{} {}: belongs to the data set, which is never touched; choose another file", option, file),
-        Error::Kind::usage);
-  }
-  check_writable(file);
-}
-
 // False when only help was wanted.
 bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& arguments) {
   if (!options.parse(arguments)) {
@@ -78,8 +67,8 @@ bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& ar
   options.require("data", "the data set, e.g. --data data.yaml");
   if (c.html == "-") throw Error("--html -: expected a file", Error::Kind::usage);
   if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
-  check_report("--json", c.json, c.data);
-  check_report("--html", c.html, c.data);
+  check_report_file("--json", c.json, c.data);
+  check_report_file("--html", c.html, c.data);
   if (!c.json.empty() && c.json == c.html) throw Error("--json and --html: expected two files", Error::Kind::usage);
   if (!c.repair.empty()) check_out_folder(c.repair, "--repair", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);

@@ -42,7 +42,8 @@ void add_options(Options& options, EvalCommand& c) {
   options.add("images", &c.data.images, "the pictures of COCO files; empty = looked for around the file")
       .placeholder("DIR");
   options
-      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
+      .add("bad-data", &c.bad_data,
+           "defects of the data: leave out, repair (clip, turn, de-duplicate), or stop at the first")
       .choices({"skip", "repair", "error"});
   options.add("seed", &c.data.seed, "of synthetic data");
   add_detector_options(options, c.choice);

@@ -153,7 +153,7 @@ int run_explain(const std::vector<std::string>& arguments) {
                 Error::Kind::usage);
   }
   finish_target_options(options, c.target_words, c.assign);
-  check_writable(c.json);
+  check_report_file("--json", c.json, c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.verify_images = false;  // one is read
   const Dataset dataset = load_split(c.data, c.split);

@@ -40,6 +40,18 @@ class Explain : public ::testing::Test {
   const fs::path folder_ = make_test_folder("explain");
 };
 
+TEST_F(Explain, NothingIsWrittenOverTheDataSet) {
+  for (const char* command : {"explain", "anchors"}) {
+    for (const char* file : {"list.txt", "names.txt"}) {
+      const std::string before = read_file(folder_ / file);
+      const Ran ran = run(words(command, {"--json", path(file)}));
+      EXPECT_EQ(ran.code, 2) << ran.err;
+      EXPECT_SAYS(ran.err, "belongs to the data set");
+      EXPECT_EQ(read_file(folder_ / file), before);
+    }
+  }
+}
+
 TEST_F(Explain, SaysWhoAnswersForWhat) {
   const Ran ran = run(words("explain", {"--image", "a.png", "--json", "-"}));
   ASSERT_EQ(ran.code, 0) << ran.err;

@@ -3,23 +3,38 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "app/program.h"
-#include "base/error.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "net/coco_names.h"
+
+namespace fs = std::filesystem;
 
 namespace yolov3 {
 namespace {
 
 constexpr size_t kListedDefects = 10;
 
+// "cat, dog, ... and 78 more"
+std::string few_of(const std::vector<std::string>& names) {
+  constexpr size_t kFew = 3;
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), kFew));
+  const std::string few = fmt::format("{}", fmt::join(names.begin(), end, ", "));
+  return names.size() > kFew ? fmt::format("{} and {} more", few, names.size() - kFew) : few;
+}
+
 }  // namespace
 
 void check_same_classes(const std::vector<std::string>& model, bool named, int model_classes,
                         const std::vector<std::string>& data) {
   if (static_cast<size_t>(model_classes) != data.size()) {
-    throw Error(fmt::format("the model has {} classes, the data set {}", model_classes, data.size()),
-                Error::Kind::usage);
+    fail_usage(
+        "the model has {} classes ({}), the data set {} ({}); give the data set that the model was "
+        "trained for, or its names in the model's order with --names",
+        model_classes, few_of(model), data.size(), few_of(data));
   }
   if (!named) {
     log_info("the model's file names no classes; they are taken as the data set's, in its order: {}",
@@ -28,12 +43,19 @@ void check_same_classes(const std::vector<std::string>& model, bool named, int m
   }
   for (size_t k = 0; k < model.size() && k < data.size(); ++k) {
     if (same_class(model[k], data[k])) continue;
-    throw Error(
-        fmt::format("class {} is \"{}\" in the model and \"{}\" in the data set; give the data set's names in the "
-                    "model's order, or with --names",
-                    k, model[k], data[k]),
-        Error::Kind::usage);
+    fail_usage(
+        "class {} is \"{}\" in the model and \"{}\" in the data set; give the data set's names in the "
+        "model's order, or with --names",
+        k, model[k], data[k]);
   }
+}
+
+void check_report_file(const char* option, const std::string& file, const DataOptions& data) {
+  std::error_code none;
+  if (!file.empty() && (fs::equivalent(file, data.data, none) || fs::equivalent(file, data.names, none))) {
+    fail_usage("{} {}: belongs to the data set, which is never touched; choose another file", option, file);
+  }
+  check_writable(file);
 }
 
 void add_split_options(Options& options, DataOptions& data, std::string& split, std::string& bad_data) {
@@ -42,7 +64,8 @@ void add_split_options(Options& options, DataOptions& data, std::string& split, 
   options.add("names", &data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
   options.add("images", &data.images, kImagesHelp).placeholder("DIR");
   options
-      .add("bad-data", &bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
+      .add("bad-data", &bad_data,
+           "defects of the data: leave out, repair (clip, turn, de-duplicate), or stop at the first")
       .choices({"skip", "repair", "error"});
 }
 

@@ -78,6 +78,18 @@ std::vector<fs::path> find_pictures(const std::string& source) {
   usage(fmt::format("--source {}: there is no such file or folder", source));
 }
 
+// What a folder of folders needs.
+std::string folder_advice(const std::string& source) {
+  std::error_code unknown;
+  for (fs::directory_iterator entry(source, unknown), end; !unknown && entry != end; entry.increment(unknown)) {
+    if (entry->is_directory(unknown)) {
+      return fmt::format("; folders inside it are not searched, \"{}\" would",
+                         (fs::path(source) / "*" / "*.jpg").string());
+    }
+  }
+  return "";
+}
+
 std::optional<int64_t> number_of(const fs::path& path) {
   const std::string stem = path.stem().string();
   if (stem.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
@@ -128,8 +140,10 @@ std::vector<PictureSource> expand_source(const std::string& source) {
     for (int n = 2; !taken.insert(stem).second; ++n) stem = fmt::format("{}-{}", wanted, n);
     sources.push_back({path, stem, 0});
   }
-  if (sources.empty())
-    usage(fmt::format("--source {}: no pictures there (jpg, png, bmp, tif, webp, ppm, ...)", source));
+  if (sources.empty()) {
+    usage(fmt::format("--source {}: no pictures there (jpg, png, bmp, tif, webp, ppm, ...){}", source,
+                      folder_advice(source)));
+  }
   number_pictures(sources);
   return sources;
 }

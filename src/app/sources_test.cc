@@ -85,6 +85,11 @@ TEST_F(Sources, NumbersInNamesAreImageIdsOnlyWhenAllAreNumbers) {
 TEST_F(Sources, WhatIsNoPictureSourceIsRefused) {
   EXPECT_NE(error_of((folder_ / "none").string()).find("no such file or folder"), std::string::npos);
   EXPECT_NE(error_of((folder_ / "*.gif").string()).find("no pictures there"), std::string::npos);
+  make_directories(folder_ / "outer/inner");
+  const std::string outer = (folder_ / "outer").string();
+  EXPECT_NE(error_of(outer).find("folders inside it are not searched, \"" + outer + "/*/*.jpg\" would"),
+            std::string::npos)
+      << error_of(outer);
   for (const char* stream : {"clip.MP4", "0", "rtsp://host/stream", "https://host/a.jpg"}) {
     EXPECT_NE(error_of(stream).find("reads pictures only"), std::string::npos) << stream;
   }

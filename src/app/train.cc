@@ -41,7 +41,8 @@ void add_input_options(Options& options, TrainCommand& c) {
   options.add("images", &t.data.images, "the pictures of COCO files; empty = looked for around the file")
       .placeholder("DIR");
   options
-      .add("bad-data", &c.bad_data, "defects of the data: leave out, repair (clip, de-duplicate), or stop at the first")
+      .add("bad-data", &c.bad_data,
+           "defects of the data: leave out, repair (clip, turn, de-duplicate), or stop at the first")
       .choices({"skip", "repair", "error"});
   options.add("workers", &t.workers, "threads that load pictures; 0 = load between the steps. Never changes the result")
       .range(0, 256);

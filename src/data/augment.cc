@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/usage.h"
 #include "image/letterbox.h"
 
 #ifdef __x86_64__
@@ -124,11 +125,11 @@ int draw_shift(float low, float high, Rng& rng) {
 }
 
 void check_probability(const char* name, double value) {
-  check(value >= 0 && value <= 1, "--{} {}: the probability of an augmentation must be from 0 to 1", name, value);
+  check_usage(value >= 0 && value <= 1, "--{} {}: the probability of an augmentation must be from 0 to 1", name, value);
 }
 
 void check_reach(const char* name, double value, double most) {
-  check(value >= 0 && value <= most, "--{} {}: expected 0 to {}", name, value, most);
+  check_usage(value >= 0 && value <= most, "--{} {}: expected 0 to {}", name, value, most);
 }
 
 }  // namespace
@@ -151,13 +152,14 @@ void check_augment_options(const AugmentOptions& o) {
   check_reach("hsv-h", o.hsv_h, 0.5);
   check_reach("hsv-s", o.hsv_s, 1);
   check_reach("hsv-v", o.hsv_v, 1);
-  check(o.saturation >= 1 && o.saturation <= 10, "--saturation {}: expected a factor from 1 to 10", o.saturation);
-  check(o.exposure >= 1 && o.exposure <= 10, "--exposure {}: expected a factor from 1 to 10", o.exposure);
-  check(o.hsv_s == 0 || o.saturation == 1,
-        "--hsv-s {} and --saturation {} both change the saturation: give one of them", o.hsv_s, o.saturation);
-  check(o.hsv_v == 0 || o.exposure == 1, "--hsv-v {} and --exposure {} both change the brightness: give one of them",
-        o.hsv_v, o.exposure);
-  check(o.min_visible >= 0 && o.min_visible <= 1, "--min-visible {}: expected a share from 0 to 1", o.min_visible);
+  check_usage(o.saturation >= 1 && o.saturation <= 10, "--saturation {}: expected a factor from 1 to 10", o.saturation);
+  check_usage(o.exposure >= 1 && o.exposure <= 10, "--exposure {}: expected a factor from 1 to 10", o.exposure);
+  check_usage(o.hsv_s == 0 || o.saturation == 1,
+              "--hsv-s {} and --saturation {} both change the saturation: give one of them", o.hsv_s, o.saturation);
+  check_usage(o.hsv_v == 0 || o.exposure == 1,
+              "--hsv-v {} and --exposure {} both change the brightness: give one of them", o.hsv_v, o.exposure);
+  check_usage(o.min_visible >= 0 && o.min_visible <= 1, "--min-visible {}: expected a share from 0 to 1",
+              o.min_visible);
 }
 
 AugmentOptions without_strong(AugmentOptions options) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "data/darknet_data.h"
 #include "data/data_yaml.h"
 #include "data/files_below.h"
@@ -56,7 +57,7 @@ DataPlan plan_darknet(const fs::path& path) {
 }  // namespace
 
 DataPlan make_plan(const DataOptions& options) {
-  check(!options.data.empty(), "--data: expected {}", kReadable);
+  check_usage(!options.data.empty(), "--data: expected {}", kReadable);
   std::error_code reason;
   if (!fs::is_directory(options.data, reason)) {
     if (is_yaml(options.data)) return plan_yaml(options.data);

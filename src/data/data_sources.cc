@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "data/coco.h"
 #include "data/data_names.h"
 #include "data/data_plan.h"
@@ -43,7 +44,7 @@ class SplitReader {
   void check_images_option() const {
     if (options_.images.empty()) return;
     std::error_code reason;
-    check(fs::is_directory(options_.images, reason), "--images {}: expected a folder", options_.images.string());
+    check_usage(fs::is_directory(options_.images, reason), "--images {}: expected a folder", options_.images.string());
     const bool any = std::any_of(sources_.begin(), sources_.end(),
                                  [](const Source& source) { return source.kind == SourceKind::coco; });
     if (any) return;

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <set>
 
-#include "base/error.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -43,7 +43,7 @@ std::vector<double> weights_of(const Dataset& dataset, double rarity) {
 
 PictureSampler::PictureSampler(const Dataset& dataset, double rarity)
     : count_(static_cast<int64_t>(dataset.examples.size())) {
-  check(rarity >= 0 && rarity <= 4, "--image-weights {}: expected 0 to 4", rarity);
+  check_usage(rarity >= 0 && rarity <= 4, "--image-weights {}: expected 0 to 4", rarity);
   if (rarity == 0 || count_ == 0) return;
   weights_ = weights_of(dataset, rarity);
   sums_.resize(weights_.size());

@@ -280,7 +280,8 @@ std::string describe(const std::vector<Loss>& losses, size_t max_listed) {
   for (const auto& [what, count] : counts) text += fmt::format("  {:>8}  {}\n", count, what);
   const size_t listed = std::min(max_listed, losses.size());
   for (size_t i = 0; i < listed; ++i) {
-    text += fmt::format("  {}: {}: {}\n", losses[i].where, losses[i].what, losses[i].detail);
+    const std::string line = fmt::format("{}: {}: {}", losses[i].where, losses[i].what, losses[i].detail);
+    text += "  " + shown(line, line.size()) + "\n";  // a file's name may hold a line break
   }
   if (listed < losses.size()) text += fmt::format("  ... and {} more\n", losses.size() - listed);
   return text;

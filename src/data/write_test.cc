@@ -244,6 +244,11 @@ TEST(Write, ManyPicturesOfOneNameAreRenamedAndListed) {
       contains(read_file(folder / "out/not-converted.txt"), "list:2: name of the picture: 0.png is now 0_3.png"));
 }
 
+TEST(Write, ALossIsOneLineWhateverTheNamesHold) {
+  const std::string text = describe({{"crowd region", "a\nb.txt:1", true, "x\r\ty"}}, 9);
+  EXPECT_TRUE(contains(text, "  a?b.txt:1: crowd region: x??y\n")) << text;
+}
+
 TEST(Write, WhatIsInTheWayIsSaidBeforehand) {
   const TestFolder folder;
   folder.write("file", "x");

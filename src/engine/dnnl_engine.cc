@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "engine/dnnl_program.h"
 #include "engine/dnnl_tune.h"
 #include "engine/openmp_threads.h"
@@ -200,8 +201,8 @@ Plan plan_from_file(const EngineOptions& options, const DnnlModel& model) {
   for (const ConvChoice& choice : plan.convolutions) {
     const bool fits = options.precision == "auto" || options.precision == "int8" || choice.type == NumberType::f32 ||
                       (options.precision == "bf16" && choice.type == NumberType::bf16);
-    check(fits, "--plan {}: it computes in {}, --precision is {}", options.plan, to_string(choice.type),
-          options.precision);
+    check_usage(fits, "--plan {}: it computes in {}, --precision is {}", options.plan, to_string(choice.type),
+                options.precision);
   }
   return plan;
 }
@@ -241,7 +242,8 @@ std::unique_ptr<Engine> make_dnnl_engine(const Plan& plan, int threads, const Ne
 
 std::unique_ptr<Engine> make_dnnl_engine(const EngineOptions& options, const NetworkSpec& spec,
                                          std::shared_ptr<const Weights> weights) {
-  check(options.device == "cpu", "--device {}: the dnnl engine runs on the CPU; use --engine torch", options.device);
+  check_usage(options.device == "cpu", "--device {}: the dnnl engine runs on the CPU; use --engine torch",
+              options.device);
   check(weights != nullptr, "the dnnl engine was given no weights");
   lower(spec);
   const Plan rule = rule_plan(spec, options.precision, options.quantization.get());  // refuses what cannot be

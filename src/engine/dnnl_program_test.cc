@@ -175,6 +175,9 @@ TEST(PlanCache, KeepsTheNewestAndSurvivesDamage) {
   write_cached_plan(file, "a", "plan 1 z");
   EXPECT_EQ(read_cached_plan(file, "a"), "plan 1 z");
   EXPECT_EQ(read_cached_plan(file, "b"), "plan 1 y");
+  write_cached_plan(file, "c", "training-plan 1 x");
+  write_cached_plan(file, "a", "plan 1 w");
+  EXPECT_EQ(read_cached_plan(file, "c"), "training-plan 1 x") << "both kinds survive each other";
   for (size_t i = 0; i < kMostPlans; ++i) write_cached_plan(file, "k" + std::to_string(i), "plan 1 k");
   EXPECT_FALSE(read_cached_plan(file, "b")) << "the oldest went";
   EXPECT_EQ(read_cached_plan(file, "k0"), "plan 1 k");

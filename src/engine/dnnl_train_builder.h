@@ -1,5 +1,5 @@
 // Makes a DnnlTrainProgram: the forward steps layer by layer, the backward steps in reverse, then a place for everything.
-// Three files: what all steps share (here), the convolutions (dnnl_train_builder_conv.cc), and the other layers.
+// Two files: the convolutions (dnnl_train_builder_conv.cc), and what all steps share with the other layers.
 #pragma once
 
 #include <map>

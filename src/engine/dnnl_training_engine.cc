@@ -120,13 +120,4 @@ TrainingMemory training_memory(const NetworkSpec& spec, int64_t images, const Tr
 
 int64_t TrainingEngine::memory_bytes() const { return inside_->programs.arena_bytes() + inside_->model.packed_bytes(); }
 
-int64_t training_memory_bytes(const NetworkSpec& spec, const TrainingOptions& options, int64_t n, int64_t height,
-                              int64_t width) {
-  const OpenMpThreads guard(threads_or_all(options.threads));
-  float never_read = 0;  // programs that are only built touch no parameter
-  DnnlTrainModel model(spec, std::vector<TrainingTensor>(param_slots(spec).size(), {&never_read, nullptr}), options);
-  const DnnlTrainProgram program(model, with_input_size(spec, width, height), n);
-  return program.arena_bytes() + model.packed_bytes();
-}
-
 }  // namespace yolov3

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "engine/checked_engine.h"
 #include "engine/dnnl_engine.h"
 #include "engine/reference.h"
@@ -51,12 +52,12 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options, const NetworkS
                                precision_tolerance(options.precision, conv_layers(spec).size()));
   }
   if (kind == "torch") return make_torch_engine(options, spec, std::move(weights));
-  check(kind == "reference", "--engine {}: this build has {}", options.kind,
-        fmt::format("auto, {}", fmt::join(available_engines(), ", ")));
-  check(options.device == "cpu", "--device {}: the reference engine runs on the CPU only{}", options.device,
-        have_torch() ? "; use --engine torch" : ", and this build has no LibTorch");
-  check(options.precision == "f32" || options.precision == "auto",
-        "--precision {}: the reference engine computes in f32 only", options.precision);
+  check_usage(kind == "reference", "--engine {}: this build has {}", options.kind,
+              fmt::format("auto, {}", fmt::join(available_engines(), ", ")));
+  check_usage(options.device == "cpu", "--device {}: the reference engine runs on the CPU only{}", options.device,
+              have_torch() ? "; use --engine torch" : ", and this build has no LibTorch");
+  check_usage(options.precision == "f32" || options.precision == "auto",
+              "--precision {}: the reference engine computes in f32 only", options.precision);
   if (options.threads > 0) omp_set_num_threads(options.threads);
   return make_reference_engine(spec, std::move(weights));
 }

@@ -152,17 +152,6 @@ const Kernels& kernels() {
   return chosen;
 }
 
-// --- Activations without a kernel: in double, like their values (engine/reference_conv) -----------------------------
-
-double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-
-double mish_slope(double x) {
-  const double t = std::tanh(std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))));
-  return t + x * sigmoid(x) * (1 - t * t);
-}
-
-double swish_slope(double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }
-
 }  // namespace
 
 void fold_row(const float* in, int64_t stride, int64_t run, int64_t pixels, float* sums) {
@@ -177,18 +166,35 @@ void add_where_row(const int32_t* cells, int32_t cell, const float* in, float* s
   kernels().add_where(cells, cell, in, sums, count);
 }
 
+double curve_slope(Activation activation, double x) {
+  const double e = std::exp(-std::abs(x));                                              // at most 1
+  const double sigmoid = (x < 0 ? e : 1) / (1 + e), other = (x < 0 ? 1 : e) / (1 + e);  // other = 1 - sigmoid
+  switch (activation) {
+    case Activation::logistic: return sigmoid * other;
+    case Activation::swish: return sigmoid + x * sigmoid * other;
+    case Activation::mish: {
+      // tanh(log(1 + E)) = (E^2 + 2E) / (E^2 + 2E + 2) with E = exp(x); where x > 0, divided by E^2.
+      const double a = x < 0 ? e * e + 2 * e : 1 + 2 * e, b = x < 0 ? 2 : 2 * e * e;
+      const double tanh = a / (a + b), one_less = b / (a + b);  // one_less = 1 - tanh
+      return tanh + x * sigmoid * one_less * (1 + tanh);
+    }
+    default: fail("activation {} has no curve", static_cast<int>(activation));
+  }
+}
+
 void activation_gradient_row(Activation activation, const float* before, const float* gradient, float* out,
                              int64_t count) {
-  const auto each = [&](auto&& slope) {
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(gradient[i] * slope(double{before[i]}));
-  };
   switch (activation) {
     case Activation::linear: std::copy_n(gradient, out == gradient ? 0 : count, out); return;
     case Activation::leaky: return kernels().leaky(before, gradient, out, count);
     case Activation::relu: return kernels().relu(before, gradient, out, count);
-    case Activation::logistic: return each([](double x) { return sigmoid(x) * (1 - sigmoid(x)); });
-    case Activation::mish: return each(mish_slope);
-    case Activation::swish: return each(swish_slope);
+    case Activation::logistic:
+    case Activation::mish:
+    case Activation::swish:
+      for (int64_t i = 0; i < count; ++i) {
+        out[i] = static_cast<float>(gradient[i] * curve_slope(activation, double{before[i]}));
+      }
+      return;
   }
   fail("unknown activation {}", static_cast<int>(activation));
 }

@@ -19,6 +19,9 @@ void first_largest_row(const float* in, int32_t cell, float* largest, int32_t* c
 // sums += in where `cells` holds this cell.
 void add_where_row(const int32_t* cells, int32_t cell, const float* in, float* sums, int64_t count);
 
+// Slope of logistic, mish or swish at x, in forms that neither overflow nor cancel.
+double curve_slope(Activation activation, double x);
+
 // out = gradient * activation'(before); at 0 the slope is that of negative numbers, as in torch. `out` may be where the
 // others are.
 void activation_gradient_row(Activation activation, const float* before, const float* gradient, float* out,

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "engine/gradient_ops.h"
 #include "engine/norm_kernels.h"
 #include "engine/number_ops.h"
 #include "engine/reference_conv.h"
@@ -112,23 +113,6 @@ std::optional<float> slope_below_zero(Activation activation) {
     case Activation::leaky: return 0.1f;
     case Activation::relu: return 0.0f;
     default: return std::nullopt;
-  }
-}
-
-// Of x, in forms that neither overflow nor cancel. e = exp(-|x|) keeps every exponential at most 1.
-double derivative(Activation activation, double x) {
-  const double e = std::exp(-std::abs(x));
-  const double sigmoid = (x < 0 ? e : 1) / (1 + e), other = (x < 0 ? 1 : e) / (1 + e);  // other = 1 - sigmoid
-  switch (activation) {
-    case Activation::logistic: return sigmoid * other;
-    case Activation::swish: return sigmoid + x * sigmoid * other;
-    case Activation::mish: {
-      // tanh(log(1 + E)) = (E^2 + 2E) / (E^2 + 2E + 2) with E = exp(x); where x > 0, divided by E^2.
-      const double a = x < 0 ? e * e + 2 * e : 1 + 2 * e, b = x < 0 ? 2 : 2 * e * e;
-      const double tanh = a / (a + b), one_less = b / (a + b);  // one_less = 1 - tanh
-      return tanh + x * sigmoid * one_less * (1 + tanh);
-    }
-    default: fail("activation {} has no curve", static_cast<int>(activation));
   }
 }
 
@@ -239,7 +223,7 @@ void gradient_rows(const MapView& z, Activation activation, const MapView& gradi
     if (curve) {
       kernels.normalize(tile);
       for (size_t c = 0; c < static_cast<size_t>(part.channels); ++c) {
-        rows.gradient[c] *= static_cast<float>(derivative(activation, rows.out[c]));
+        rows.gradient[c] *= static_cast<float>(curve_slope(activation, rows.out[c]));
       }
     }
     kernel(tile);

@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -74,12 +75,13 @@ std::vector<int> conv_layers(const NetworkSpec& spec) {
 }
 
 Plan rule_plan(const NetworkSpec& spec, const std::string& precision, const Quantization* quantization) {
-  check(precision == "f32" || precision == "bf16" || precision == "int8" || precision == "auto",
-        "--precision {}: expected auto, f32, bf16 or int8", precision);
-  check(precision != "bf16" || cpu_computes_bf16(),
-        "--precision bf16: this CPU ({}) has no bf16 arithmetic; use f32, int8 or auto", to_string(cpu_features()));
-  check(precision != "int8" || quantization != nullptr,
-        "--precision int8: the model has no int8 scales; run yolov3 calibrate --weights FILE --data D first");
+  check_usage(precision == "f32" || precision == "bf16" || precision == "int8" || precision == "auto",
+              "--precision {}: expected auto, f32, bf16 or int8", precision);
+  check_usage(precision != "bf16" || cpu_computes_bf16(),
+              "--precision bf16: this CPU ({}) has no bf16 arithmetic; use f32, int8 or auto",
+              to_string(cpu_features()));
+  check_usage(precision != "int8" || quantization != nullptr,
+              "--precision int8: the model has no int8 scales; run yolov3 calibrate --weights FILE --data D first");
   Plan plan;
   // Without AVX2 oneDNN's blocked convolutions give wrong numbers for channels that fill no block.
   plan.f32_layout = cpu_features().avx512 ? Layout::blocked16

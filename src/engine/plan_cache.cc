@@ -17,6 +17,9 @@ struct Line {
   std::string key, plan;
 };
 
+// Of an engine in use or of one that trains: write_plan(), write_training_plan().
+bool is_plan(std::string_view text) { return text.starts_with("plan ") || text.starts_with("training-plan "); }
+
 std::vector<Line> read_lines(const std::filesystem::path& file) {
   std::vector<Line> lines;
   std::error_code none;
@@ -25,7 +28,7 @@ std::vector<Line> read_lines(const std::filesystem::path& file) {
     const std::string text = read_file(file, kMostBytes);
     for (const std::string_view line : split(text, '\n')) {
       const size_t tab = line.find('\t');
-      if (tab == std::string_view::npos || !line.substr(tab + 1).starts_with("plan ")) continue;
+      if (tab == std::string_view::npos || !is_plan(line.substr(tab + 1))) continue;
       lines.push_back({std::string(line.substr(0, tab)), std::string(line.substr(tab + 1))});
     }
   } catch (const std::exception& error) {

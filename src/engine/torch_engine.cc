@@ -1,7 +1,7 @@
 #include "engine/torch_engine.h"
 
 #include "base/cpu.h"
-#include "base/error.h"
+#include "base/usage.h"
 #include "engine/torch_network.h"
 #include "net/fold.h"
 
@@ -42,8 +42,8 @@ class TorchEngine final : public Engine {
 std::unique_ptr<Engine> make_torch_engine(const EngineOptions& options, const NetworkSpec& spec,
                                           std::shared_ptr<const Weights> weights) {
   const torch::Device device = parse_device(options.device);
-  check(options.precision == "f32" || options.precision == "bf16" || options.precision == "auto",
-        "--precision {}: the torch engine has f32 and bf16", options.precision);
+  check_usage(options.precision == "f32" || options.precision == "bf16" || options.precision == "auto",
+              "--precision {}: the torch engine has f32 and bf16", options.precision);
   if (options.threads > 0) torch::set_num_threads(options.threads);
   const auto [folded_spec, folded_weights] = fold_batch_norm(spec, *weights);
   const bool bf16 =

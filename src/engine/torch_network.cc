@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "base/error.h"
+#include "base/usage.h"
 #include "engine/lowering.h"
 #include "engine/training_plan.h"
 
@@ -63,6 +64,20 @@ bool is_wrong_in_bf16(const torch::Tensor& x, const Conv& conv) {
          amx_kernel_gradient_is_wrong(out_width);
 }
 
+// The pixels that a strided 1x1 convolution reads. oneDNN 2.6.3's kernel gradient of one writes beyond its memory, so it is
+// a plain one of these.
+torch::Tensor strided_pixels(const torch::Tensor& x, const Conv& conv) {
+  const int64_t pad = conv.padding;
+  const torch::Tensor padded = pad > 0 ? torch::constant_pad_nd(x, {pad, pad, pad, pad}) : x;
+  return padded.slice(2, 0, padded.size(2), conv.stride).slice(3, 0, padded.size(3), conv.stride);
+}
+
+Conv unstrided(Conv conv) {
+  conv.stride = 1;
+  conv.padding = 0;
+  return conv;
+}
+
 // LibTorch hands single small maps in float32 to its own loops over BLAS, which here is Debian's slow reference BLAS
 // (128x128 pictures: 1.2 s instead of 0.04 s); oneDNN is asked for by name instead.
 torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& kernel, const torch::Tensor& bias,
@@ -70,6 +85,9 @@ torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& kernel, c
   if (is_wrong_in_bf16(x, conv)) {
     const torch::Tensor bias_f32 = bias.defined() ? bias.to(torch::kFloat32) : bias;
     return convolution(x.to(torch::kFloat32), kernel.to(torch::kFloat32), bias_f32, conv).to(torch::kBFloat16);
+  }
+  if (x.is_cpu() && conv.size == 1 && conv.stride > 1) {
+    return convolution(strided_pixels(x, conv), kernel, bias, unstrided(conv));
   }
   if (x.is_cpu() && x.scalar_type() == torch::kFloat32 && at::hasMKLDNN()) {
     return at::mkldnn_convolution(x.contiguous(torch::MemoryFormat::ChannelsLast), kernel, bias,
@@ -82,14 +100,14 @@ torch::Tensor convolution(const torch::Tensor& x, const torch::Tensor& kernel, c
 
 torch::Device parse_device(const std::string& text) {
   if (text == "cpu") return torch::kCPU;
-  check(text == "cuda" || (text.starts_with("cuda:") && text.size() > 5 &&
-                           text.find_first_not_of("0123456789", 5) == std::string::npos && text.size() < 9),
-        "--device {}: expected cpu, cuda or cuda:N", text);
-  check(torch::cuda::is_available(), "--device {}: this LibTorch ({}) has no usable CUDA; use --device cpu", text,
-        TORCH_VERSION);
+  check_usage(text == "cuda" || (text.starts_with("cuda:") && text.size() > 5 &&
+                                 text.find_first_not_of("0123456789", 5) == std::string::npos && text.size() < 9),
+              "--device {}: expected cpu, cuda or cuda:N", text);
+  check_usage(torch::cuda::is_available(), "--device {}: this LibTorch ({}) has no usable CUDA; use --device cpu", text,
+              TORCH_VERSION);
   const torch::Device device(text);
-  check(!device.has_index() || static_cast<size_t>(device.index()) < torch::cuda::device_count(),
-        "--device {}: there are only {} CUDA devices here", text, torch::cuda::device_count());
+  check_usage(!device.has_index() || static_cast<size_t>(device.index()) < torch::cuda::device_count(),
+              "--device {}: there are only {} CUDA devices here", text, torch::cuda::device_count());
   return device;
 }
 
@@ -182,10 +200,12 @@ torch::Tensor TorchNetwork::convolve(const Conv& conv, size_t index, torch::Tens
   const torch::Tensor bias = conv.batch_normalize ? torch::Tensor() : params_[slot].to(compute_type_);
   x = convolution(x, kernel, bias, conv);
   if (conv.batch_normalize) {
-    // One value a channel has no variance: it must not enter the running one.
-    const double momentum = x.size(0) * x.size(2) * x.size(3) > 1 ? bn_momentum_ : 0.0;
-    x = torch::batch_norm(x, params_[slot + 1], params_[slot], params_[slot + 2], params_[slot + 3], training, momentum,
-                          spec_.bn_epsilon, false);
+    // One number a channel has no unbiased variance: the running statistics stand still.
+    const bool still = training && x.size(0) * x.size(2) * x.size(3) == 1;
+    const torch::Tensor mean = still ? torch::Tensor() : params_[slot + 2];
+    const torch::Tensor variance = still ? torch::Tensor() : params_[slot + 3];
+    x = torch::batch_norm(x, params_[slot + 1], params_[slot], mean, variance, training, bn_momentum_, spec_.bn_epsilon,
+                          false);
   }
   return activate(std::move(x), conv.activation);
 }

@@ -44,6 +44,43 @@ TEST(TorchNetwork, StatisticsOfAStepNotTakenAreUndone) {
   EXPECT_EQ(network.weights(), before);
 }
 
+// A convolution of one picture whose map is one number a channel: it has no unbiased variance.
+TEST(TorchNetwork, StatisticsStandStillWhereAChannelHasOneNumber) {
+  NetworkBuilder net({3, 2, 2});
+  net.conv(4, 3, 2).conv(6, 1, 1, Activation::linear, false).yolo({{1, 1}}, {0}, 1);
+  const NetworkSpec spec = net.build();
+  const Weights before = random_weights(spec);
+  TorchNetwork network(spec, before, torch::kCPU, false);
+  torch::Tensor sum = torch::zeros({});
+  for (const torch::Tensor& map : network.forward(torch::rand({1, 3, 2, 2}), true)) sum = sum + map.sum();
+  sum.backward();
+  EXPECT_EQ(network.weights(), before);
+  for (const torch::Tensor& parameter : network.params()) {
+    if (parameter.grad().defined()) EXPECT_TRUE(parameter.grad().isfinite().all().item<bool>());
+  }
+}
+
+// LibTorch's own strided convolution in float64, where oneDNN has no part, says what is right.
+TEST(TorchNetwork, AStrided1x1ConvolutionHasTheGradientsOfItsDefinition) {
+  NetworkBuilder net({3, 64, 64});
+  net.conv(9, 1, 2, Activation::linear, false).conv(6, 1, 1, Activation::linear, false).yolo({{1, 1}}, {0}, 1);
+  const NetworkSpec spec = net.build();
+  TorchNetwork network(spec, random_weights(spec), torch::kCPU, false);
+  const torch::Tensor images = torch::rand({4, 3, 64, 64});
+  const torch::Tensor map = network.forward(images, true).at(0);
+  map.square().sum().backward();
+  std::vector<torch::Tensor> params;
+  for (const torch::Tensor& param : network.params()) {
+    params.push_back(param.detach().to(torch::kFloat64).contiguous().requires_grad_(true));
+  }
+  const torch::Tensor first = torch::conv2d(images.to(torch::kFloat64), params[1], params[0], 2);
+  torch::conv2d(first, params[3], params[2]).square().sum().backward();
+  for (size_t i = 0; i < params.size(); ++i) {
+    const torch::Tensor got = network.params()[i].grad().to(torch::kFloat64), want = params[i].grad();
+    EXPECT_LE((got - want).norm().item<double>(), 1e-5 * want.norm().item<double>()) << network.slots()[i].name;
+  }
+}
+
 // Layers 0 to 4 of yolov3-tiny: convolutions and pooling. In training their maps are those of use, bit for bit.
 TEST(TorchNetwork, FrozenLayersRunAsInUseAndGetNoGradients) {
   const NetworkSpec spec = yolov3_tiny({.classes = 1, .width = 32, .height = 32});

@@ -84,9 +84,4 @@ class TrainingEngine {
   std::unique_ptr<Inside> inside_;
 };
 
-// What memory_bytes() of an engine would be after batches of this shape alone. Nothing is computed, no arena made.
-// Errors: as at the first batch.
-int64_t training_memory_bytes(const NetworkSpec& spec, const TrainingOptions& options, int64_t n, int64_t height,
-                              int64_t width);
-
 }  // namespace yolov3

@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -50,9 +51,9 @@ Layout parse_layout(std::string_view word) {
 bool amx_kernel_gradient_is_wrong(int64_t out_width) { return cpu_features().amx && out_width > 352; }
 
 TrainingPlan rule_training_plan(const NetworkSpec& spec, const std::string& precision) {
-  check(precision == "f32" || precision == "bf16", "--precision {}: training takes f32 or bf16", precision);
-  check(precision == "f32" || cpu_computes_bf16(), "--precision bf16: this CPU ({}) has no bf16 arithmetic; use f32",
-        to_string(cpu_features()));
+  check_usage(precision == "f32" || precision == "bf16", "--precision {}: training takes f32 or bf16", precision);
+  check_usage(precision == "f32" || cpu_computes_bf16(),
+              "--precision bf16: this CPU ({}) has no bf16 arithmetic; use f32", to_string(cpu_features()));
   TrainingPlan plan;
   plan.type = precision == "bf16" ? NumberType::bf16 : NumberType::f32;
   // AMX tiles take their pixels as they come.
@@ -84,6 +85,8 @@ TrainingPlan parse_training_plan(const std::string& text, const NetworkSpec& spe
   TrainingPlan plan;
   plan.type = parse_type(words[2]);
   plan.layout = parse_layout(words[3].substr(0, words[3].size() - 1));
+  check(cpu_features().avx2 || plan.layout == Layout::channels_last,
+        "training plan: in blocks of channels, which this CPU ({}) computes wrongly", to_string(cpu_features()));
   const std::vector<int> layers = conv_layers(spec);
   check(words.size() - 4 == layers.size(), "training plan: {} convolutions for a network of {}", words.size() - 4,
         layers.size());

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/sampling.h"
 
 namespace yolov3 {
@@ -44,14 +45,14 @@ bool is_list(const std::string& text) {
 std::vector<double> from_list(const std::string& text, size_t classes) {
   std::vector<double> weights;
   for (const std::string_view part : split(text, ',')) weights.push_back(parse_weight(trim(part), "--class-weights"));
-  check(weights.size() == classes, "--class-weights {}: expected {} weights, one for each class, got {}", text, classes,
-        weights.size());
+  check_usage(weights.size() == classes, "--class-weights {}: expected {} weights, one for each class, got {}", text,
+              classes, weights.size());
   return weights;
 }
 
 std::vector<double> from_file(const std::filesystem::path& file, const std::vector<std::string>& names) {
-  check(std::filesystem::exists(file),
-        "--class-weights {}: expected none, auto, numbers or a file; there is no such file", file.string());
+  check_usage(std::filesystem::exists(file),
+              "--class-weights {}: expected none, auto, numbers or a file; there is no such file", file.string());
   const std::string text = read_file(file, kMaxFileBytes);
   std::vector<double> weights(names.size(), 1.0);
   std::set<size_t> seen;

@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "engine/training_tune.h"
+#include "train/memory_plan.h"
 #include "train/setup.h"
 
 namespace yolov3 {
@@ -15,7 +17,7 @@ namespace {
 
 // LibTorch's channels_last kernels are O,H,W,I in memory, as the engine wants them.
 std::vector<TrainingTensor> tensors_of(TorchNetwork& network) {
-  check(network.device().is_cpu(), "--engine dnnl trains on the CPU; use --engine torch on other devices");
+  check_usage(network.device().is_cpu(), "--engine dnnl trains on the CPU; use --engine torch on other devices");
   std::vector<TrainingTensor> tensors;
   for (torch::Tensor& param : network.params()) {
     const auto format = param.dim() == 4 ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous;
@@ -32,12 +34,6 @@ TrainingOptions engine_options(const TrainingPlan& plan, const NetworkSpec& spec
   engine.bn_momentum = options.bn_momentum;
   engine.frozen_layers = frozen_layers(options, spec);
   return engine;
-}
-
-// Values and gradients; moments or velocity, running average, sums over batches. About: frozen layers count in full.
-int64_t bytes_of_parameters(const NetworkSpec& spec, const TrainOptions& options) {
-  const int copies = 2 + (options.optimizer == "adam" ? 2 : 1) + (options.ema > 0) + (batches_per_update(options) > 1);
-  return copies * count_params(spec).all * int64_t{sizeof(float)};
 }
 
 torch::Tensor view_of(const RawMap& map) {
@@ -110,34 +106,48 @@ std::vector<StepTime> EngineNetwork::profile(const torch::Tensor& images) {
   return engine_.profile(planes.data_ptr<float>(), planes.size(0), planes.size(2), planes.size(3), gradients());
 }
 
+namespace {
+
+TrainingPlan given_plan(const std::string& text, const NetworkSpec& spec) {
+  try {
+    return parse_training_plan(text, spec);
+  } catch (const Error& error) {
+    fail_usage("--training-plan: {}; the args.toml of a run on such a CPU has one that fits", error.what());
+  }
+}
+
+}  // namespace
+
 std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const NetworkSpec& spec,
                                         const std::string& resumed) {
   const bool by_torch = options.engine == "torch" || options.device != "cpu";
-  check(!by_torch || options.training_plan.empty(),
-        "--training-plan: LibTorch trains by none; leave it out, or --engine {} --device {}", options.engine,
-        options.device);
-  check(!by_torch || !options.tune, "--tune: LibTorch has nothing to measure; leave it out, or --engine {} --device {}",
-        options.engine, options.device);
+  check_usage(!by_torch || options.training_plan.empty(),
+              "--training-plan: LibTorch trains by none; leave it out, or --engine {} --device {}", options.engine,
+              options.device);
+  check_usage(!by_torch || !options.tune,
+              "--tune: LibTorch has nothing to measure; leave it out, or --engine {} --device {}", options.engine,
+              options.device);
   if (by_torch || (resumed == kTrainedByTorch && options.engine == "auto")) {
     if (!resumed.empty() && resumed != kTrainedByTorch) {
       log_warning("the run was trained by oneDNN's engine and goes on with LibTorch: not bit for bit as it would have");
     }
     return std::nullopt;
   }
-  check(resumed != kTrainedByTorch, "--engine dnnl: the run was trained by LibTorch; resume it with --engine torch");
+  check_usage(resumed != kTrainedByTorch,
+              "--engine dnnl: the run was trained by LibTorch; resume it with --engine torch");
   const std::string& given = options.training_plan;
-  const auto fitting = [&](const std::string& text) {
-    TrainingPlan plan = parse_training_plan(text, spec);
-    check(options.precision == "auto" || options.precision == to_string(plan.type),
-          "--precision {}: the {} computes in {}; leave --precision out", options.precision,
-          resumed.empty() ? "training plan" : "run to go on with", to_string(plan.type));
+  const auto fitting = [&](const TrainingPlan& plan) {
+    check_usage(options.precision == "auto" || options.precision == to_string(plan.type),
+                "--precision {}: the {} computes in {}; leave --precision out", options.precision,
+                resumed.empty() ? "training plan" : "run to go on with", to_string(plan.type));
     return plan;
   };
   if (!resumed.empty()) {
-    check(given.empty() || given == resumed, "--training-plan: the run was trained by another plan; resume it without");
-    return fitting(resumed);
+    check_usage(given.empty() || given == resumed,
+                "--training-plan: the run was trained by another plan; resume it without");
+    return fitting(parse_training_plan(resumed, spec));
   }
-  if (!given.empty()) return fitting(given);
+  if (!given.empty()) return fitting(given_plan(given, spec));
   return choose_training_plan(spec, options.batch, options.precision, options.threads, options.tune);
 }
 
@@ -175,7 +185,7 @@ void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, cons
       fail("{}, a batch of {}: {}", option, batch, error.what());
     }
     const auto maps = static_cast<double>(memory.maps), kernels = static_cast<double>(memory.kernels);
-    const auto rest = static_cast<double>(bytes_of_parameters(spec, options));
+    const auto rest = static_cast<double>(copies_of_parameters(options) * count_params(spec).all) * sizeof(float);
     check(maps + kernels + rest <= all,
           "{}, a batch of {}: it takes {} for maps and their gradients, {} for copies of the kernels and {} for "
           "parameters and what the optimizer keeps of them, and this machine has {}; use a smaller --batch "

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/usage.h"
 #include "detect/decode.h"
 
 namespace yolov3 {
@@ -242,22 +243,23 @@ YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector
 }
 
 void check_loss_options(const LossOptions& options) {
-  check(options.label_smoothing >= 0 && options.label_smoothing < 1,
-        "--label-smoothing {}: expected 0 or more and under 1", options.label_smoothing);
-  check(options.focal_power == 0 || options.focal_power >= 1,
-        "--focal-power {}: expected 0 (plain cross entropy) or at least 1: between them its slope is infinite at 0",
-        options.focal_power);
-  check(options.focal_balance >= 0 && options.focal_balance < 1, "--focal-balance {}: expected 0 (off) or under 1",
-        options.focal_balance);
+  check_usage(options.label_smoothing >= 0 && options.label_smoothing < 1,
+              "--label-smoothing {}: expected 0 or more and under 1", options.label_smoothing);
+  check_usage(
+      options.focal_power == 0 || options.focal_power >= 1,
+      "--focal-power {}: expected 0 (plain cross entropy) or at least 1: between them its slope is infinite at 0",
+      options.focal_power);
+  check_usage(options.focal_balance >= 0 && options.focal_balance < 1,
+              "--focal-balance {}: expected 0 (off) or under 1", options.focal_balance);
   for (const double weight : options.head_balance) {
-    check(weight >= 0, "--head-balance {}: weights are 0 or more", fmt::join(options.head_balance, ","));
+    check_usage(weight >= 0, "--head-balance {}: weights are 0 or more", fmt::join(options.head_balance, ","));
   }
 }
 
 void check_head_balance(const LossOptions& options, size_t heads) {
-  check(options.head_balance.empty() || options.head_balance.size() == heads,
-        "--head-balance {}: {} weights for {} heads; give one a head, small objects first",
-        fmt::join(options.head_balance, ","), options.head_balance.size(), heads);
+  check_usage(options.head_balance.empty() || options.head_balance.size() == heads,
+              "--head-balance {}: {} weights for {} heads; give one a head, small objects first",
+              fmt::join(options.head_balance, ","), options.head_balance.size(), heads);
 }
 
 }  // namespace yolov3

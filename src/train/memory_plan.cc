@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "data/loader.h"
+#include "engine/dnnl_engine.h"
+#include "engine/plan.h"
 #include "engine/training_engine.h"
 #include "net/weights.h"
 #include "train/optimizer.h"
@@ -21,15 +23,6 @@ NetworkSpec at_largest_size(const NetworkSpec& spec, const TrainOptions& options
     if (int64_t{size} * size > width * height) width = height = size;
   }
   return with_input_size(spec, width, height);
-}
-
-// Copies of all parameters that live through the run.
-double copies_of_parameters(const TrainOptions& options) {
-  double copies = 2;  // value and gradient
-  copies += parse_optimizer(options.optimizer) == OptimizerKind::adam ? 2 : 1;
-  if (options.ema > 0) ++copies;
-  if (batches_per_update(options) > 1) ++copies;
-  return copies;
 }
 
 // Of one picture, all heads.
@@ -67,7 +60,25 @@ int64_t map_bytes_in_use(const NetworkSpec& spec, bool bf16) {
   return largest * (bf16 ? kFloat / 2 : kFloat);
 }
 
+// Two copies of the weights, one of them folded, and what the engine in use takes: oneDNN's, else LibTorch's.
+int64_t judging_bytes(const NetworkSpec& spec, const TrainOptions& options, bool bf16, int64_t val_pictures) {
+  const NetworkSpec sized = with_input_size(spec, options.width, options.height);
+  const int64_t weights = count_params(spec).all * kFloat;
+  const int64_t batch = std::clamp<int64_t>(val_pictures, 1, std::max(options.batch, 1));
+  try {
+    const DnnlMemory used = dnnl_memory(sized, batch, bf16 && cpu_computes_bf16() ? "bf16" : "f32");
+    return 2 * weights + used.maps + used.weights;
+  } catch (const Error&) {
+    return 4 * weights + batch * map_bytes_in_use(sized, bf16);
+  }
+}
+
 }  // namespace
+
+int copies_of_parameters(const TrainOptions& options) {
+  const int moments = parse_optimizer(options.optimizer) == OptimizerKind::adam ? 2 : 1;
+  return 2 + moments + (options.ema > 0 ? 1 : 0) + (batches_per_update(options) > 1 ? 1 : 0);
+}
 
 MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& options,
                                const std::optional<TrainingPlan>& plan, int64_t program, int64_t val_pictures) {
@@ -76,23 +87,23 @@ MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& opti
   const bool bf16 = plan ? plan->type == NumberType::bf16 : use_bf16(options);
   MemoryEstimate estimate;
   estimate.program = program;
-  estimate.parameters = static_cast<int64_t>(copies_of_parameters(options) * static_cast<double>(weights));
+  estimate.parameters = copies_of_parameters(options) * weights;
   if (plan) {
     TrainingOptions engine;
     engine.plan = *plan;
     engine.threads = options.threads;
     engine.frozen_layers = frozen_layers(options, spec);
-    estimate.maps = training_memory_bytes(spec, engine, batch, large.input.height, large.input.width);
+    const TrainingMemory memory = training_memory(large, batch, engine);
+    estimate.maps = memory.maps + memory.kernels;
   } else {
     estimate.maps = batch * libtorch_map_bytes(large, bf16) + (bf16 ? weights / 2 : 0);
   }
   estimate.maps += 6 * batch * raw_map_bytes(large);  // the loss: logits, decoded boxes, their gradients
   const int64_t ahead = options.workers > 0 ? LoaderOptions{}.prefetch + 1 : 1;
   estimate.pictures = ahead * batch * large.input.size() * kFloat;
-  // Saving copies the weights and all of the optimizer's state. Judging copies the weights, folds and packs them.
-  const int64_t saving = static_cast<int64_t>((copies_of_parameters(options) - 1) * static_cast<double>(weights));
-  const int64_t judging =
-      options.validate ? 4 * weights + std::min(batch, val_pictures) * map_bytes_in_use(spec, bf16) : 0;
+  // Saving copies the weights and all of the optimizer's state.
+  const int64_t saving = (copies_of_parameters(options) - 1) * weights;
+  const int64_t judging = options.validate ? judging_bytes(spec, options, bf16, val_pictures) : 0;
   estimate.closing = std::max(saving, judging);
   return estimate;
 }

@@ -22,6 +22,9 @@ struct MemoryEstimate {
   int64_t total() const { return program + parameters + maps + pictures + closing; }
 };
 
+// Of all parameters, through the run: value, gradient, moments or velocity, the running average, sums over batches.
+int copies_of_parameters(const TrainOptions& options);
+
 // Of options.batch pictures at the largest size of --imgsz and --multi-scale, by the plan, or without one by LibTorch's
 // operators on a CPU. program: as above; val_pictures: of the val split.
 MemoryEstimate estimate_memory(const NetworkSpec& spec, const TrainOptions& options,

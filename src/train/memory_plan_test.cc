@@ -29,7 +29,7 @@ TEST(LargestBatch, IsTheLastThatFits) {
   EXPECT_EQ(largest_batch(1, 100000, total), 1);
 }
 
-class MemoryPlan : public TrainingRun {
+class MemoryPlan : public RunTest {
  protected:
   MemoryEstimate estimate(const TrainOptions& o) const {
     return estimate_memory(spec_, o, choose_plan(o, spec_), 1000, 2);
@@ -82,13 +82,13 @@ TEST_F(MemoryPlan, AutoTakesWhatThereIs) {
 
 // --- Against what a process really takes ------------------------------------------------------------------------------
 
-constexpr const char* kChildVariable = "YOLOV3_MEMORY_RUN";  // folder, blank, engine, blank, precision
+constexpr const char* kChildVariable = "YOLOV3_MEMORY_RUN";  // folder, engine, precision, size; blanks between
 
-TrainOptions tiny_run(const fs::path& folder, const std::string& engine, const std::string& precision) {
+TrainOptions tiny_run(const fs::path& folder, const std::string& engine, const std::string& precision, int size) {
   TrainOptions o;
   o.data.data = "synthetic:80";
   o.model = "yolov3-tiny";
-  o.width = o.height = 416;
+  o.width = o.height = size;
   o.batch = 16;
   o.epochs = 1;
   o.engine = engine;
@@ -104,7 +104,8 @@ TEST(MemoryChild, DISABLED_Trains) {
   const std::string text = told;
   const std::vector<std::string_view> words = split(text, ' ');
   const fs::path folder = words.at(0);
-  const TrainOptions o = tiny_run(folder, std::string(words.at(1)), std::string(words.at(2)));
+  const TrainOptions o = tiny_run(folder, std::string(words.at(1)), std::string(words.at(2)),
+                                  static_cast<int>(*parse_integer(words.at(3))));
   const int64_t program = process_memory();
   const NetworkSpec spec = make_training_spec(o, std::vector<std::string>(10));
   const MemoryEstimate estimate = estimate_memory(spec, o, choose_plan(o, spec), program, 16);
@@ -113,11 +114,17 @@ TEST(MemoryChild, DISABLED_Trains) {
 }
 
 TEST_F(MemoryPlan, SlowEstimateIsWithinAQuarterOfThePeak) {
-  for (const auto& [engine, precision] : {std::pair{"dnnl", "f32"}, {"dnnl", "bf16"}, {"torch", "f32"}}) {
+  struct Case {
+    const char *engine, *precision;
+    int size;
+  };
+  for (const auto& [engine, precision, size] :
+       {Case{"dnnl", "f32", 416}, {"dnnl", "bf16", 416}, {"torch", "f32", 416}, {"dnnl", "f32", 96}}) {
     if (std::string(precision) == "bf16" && !cpu_computes_bf16()) continue;
-    const fs::path folder = folder_ / (std::string(engine) + precision);
+    const fs::path folder = folder_ / fmt::format("{}{}{}", engine, precision, size);
     fs::create_directory(folder);
-    const std::string told = std::string(kChildVariable) + "=" + folder.string() + " " + engine + " " + precision;
+    const std::string told =
+        std::string(kChildVariable) + "=" + folder.string() + fmt::format(" {} {} {}", engine, precision, size);
     const std::string command = fmt::format(
         "env {} TMPDIR={} /proc/{}/exe --gtest_filter=MemoryChild.* --gtest_also_run_disabled_tests > {} 2>&1",
         "'" + told + "'", folder.string(), ::getpid(), (folder / "log").string());
@@ -125,8 +132,8 @@ TEST_F(MemoryPlan, SlowEstimateIsWithinAQuarterOfThePeak) {
     const std::string answer = read_file(folder / "answer");
     const std::vector<std::string_view> words = split(answer, ' ');
     const double estimated = *parse_number(words.at(0)), peak = *parse_number(words.at(1));
-    std::printf("%s %s: peak %s, estimate %s\n", engine, precision, human_bytes(peak).c_str(), answer.c_str());
-    EXPECT_NEAR(estimated, peak, 0.25 * peak) << engine << " " << precision << ": " << answer;
+    std::printf("%s %s %d: peak %s, estimate %s\n", engine, precision, size, human_bytes(peak).c_str(), answer.c_str());
+    EXPECT_NEAR(estimated, peak, 0.25 * peak) << engine << " " << precision << " " << size << ": " << answer;
   }
 }
 

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class NanRun : public TrainingRun {
+class NanRun : public RunTest {
  protected:
   NanRun() {
     NetworkBuilder net({3, 64, 64});

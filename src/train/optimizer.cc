@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "base/error.h"
+#include "base/usage.h"
 #include "train/optimizer_kernels.h"
 
 namespace yolov3 {
@@ -80,7 +80,7 @@ void update_with_operators(OptimizerParam& param, const torch::Tensor& raw_gradi
 
 OptimizerKind parse_optimizer(const std::string& word) {
   if (word == "adam" || word == "adamw") return OptimizerKind::adam;
-  check(word == "sgd", "--optimizer {}: expected adam, adamw or sgd", word);
+  check_usage(word == "sgd", "--optimizer {}: expected adam, adamw or sgd", word);
   return OptimizerKind::sgd;
 }
 

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class OverfitTraining : public TrainingRun {
+class OverfitTraining : public RunTest {
  protected:
   // As `yolov3 train --overfit 4` chooses, for a network of seven small layers.
   TrainOptions overfit_options(int epochs) const {

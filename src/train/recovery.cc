@@ -1,13 +1,13 @@
 #include "train/recovery.h"
 
-#include "base/error.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 
 OnNan parse_on_nan(const std::string& word) {
   if (word == "skip") return OnNan::skip;
   if (word == "rollback") return OnNan::rollback;
-  check(word == "stop", "--on-nan {}: expected stop, skip or rollback", word);
+  check_usage(word == "stop", "--on-nan {}: expected stop, skip or rollback", word);
   return OnNan::stop;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/usage.h"
 #include "engine/reference.h"
 #include "train/finite.h"
 #include "train/forensics.h"
@@ -244,8 +245,8 @@ std::string verdict(const ReplayReport& report, bool in_double) {
 }  // namespace
 
 ReplayReport replay_step(const ReplayCase& step, const TrainOptions& given, const std::string& precision) {
-  check(precision == "auto" || precision == "f32" || precision == "f64", "--precision {}: expected auto, f32 or f64",
-        precision);
+  check_usage(precision == "auto" || precision == "f32" || precision == "f64",
+              "--precision {}: expected auto, f32 or f64", precision);
   TrainOptions options = given;
   options.device = "cpu";
   options.batch = static_cast<int>(step.batch.images.dim(0));

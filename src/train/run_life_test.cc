@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class RunLife : public TrainingRun {
+class RunLife : public RunTest {
  protected:
   static Checkpoint at_end(const TrainResult& result) { return *load_checkpoint(result.run_directory / "weights"); }
 
@@ -310,8 +310,17 @@ TEST_F(RunLife, RefusesWhatCannotWork) {
   const auto refuse = [&](const std::string& word, auto change) {
     TrainOptions o = options("refused");
     change(o);
-    const std::string message = error_of([&] { train(o, ""); });
+    Error::Kind kind = Error::Kind::failure;
+    const std::string message = error_of([&] {
+      try {
+        train(o, "");
+      } catch (const Error& error) {
+        kind = error.kind();
+        throw;
+      }
+    });
     EXPECT_NE(message.find(word), std::string::npos) << message;
+    EXPECT_EQ(kind, Error::Kind::usage) << message;
     EXPECT_FALSE(fs::exists(o.project / "refused"));
   };
   refuse("--schedule", [](TrainOptions& o) { o.schedule = "poly"; });
@@ -331,6 +340,14 @@ TEST_F(RunLife, RefusesWhatCannotWork) {
   refuse("--time", [](TrainOptions& o) { o.time_s = -1; });
   refuse("--save-every", [](TrainOptions& o) { o.save_every_s = NAN; });
   refuse("--on-nan", [](TrainOptions& o) { o.on_nan = "pray"; });
+  refuse("--multi-scale 100: sizes are multiples of 32, e.g. 96", [](TrainOptions& o) { o.multi_scale = {64, 100}; });
+  refuse("--freeze 24", [](TrainOptions& o) { o.freeze = "24"; });
+  refuse("--name 'a/b'", [](TrainOptions& o) { o.name = "a/b"; });
+  refuse("--device gpu", [](TrainOptions& o) { o.device = "gpu"; });
+  refuse("--nominal-batch 3", [](TrainOptions& o) { o.nominal_batch = 3; });
+  refuse("--head-balance 1", [](TrainOptions& o) { o.loss.head_balance = {1, 1}; });
+  refuse("--class-weights 1,2", [](TrainOptions& o) { o.class_weights = "1,2"; });
+  refuse("--training-plan", [](TrainOptions& o) { o.training_plan = "garbage"; });
 }
 
 }  // namespace

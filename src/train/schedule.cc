@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/error.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -19,13 +19,13 @@ Decay parse_decay(const std::string& word) {
   if (word == "cosine") return Decay::cosine;
   if (word == "linear") return Decay::linear;
   if (word == "steps") return Decay::steps;
-  check(word == "constant", "--schedule {}: expected cosine, linear, steps or constant", word);
+  check_usage(word == "constant", "--schedule {}: expected cosine, linear, steps or constant", word);
   return Decay::constant;
 }
 
 WarmUp parse_warm_up(const std::string& word) {
   if (word == "linear") return WarmUp::linear;
-  check(word == "darknet", "--warmup {}: expected linear or darknet", word);
+  check_usage(word == "darknet", "--warmup {}: expected linear or darknet", word);
   return WarmUp::darknet;
 }
 

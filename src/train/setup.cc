@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "engine/lowering.h"
 #include "format/load_model.h"
 #include "net/cfg.h"
@@ -25,36 +26,37 @@ namespace {
 // What the optimizer is told.
 void check_update_options(const TrainOptions& options) {
   parse_optimizer(options.optimizer);
-  check(options.momentum >= 0 && options.momentum < 1, "--momentum {}: expected 0 or more and under 1",
-        options.momentum);
-  check(options.ema >= 0 && options.ema < 1, "--ema {}: expected 0 or more and under 1, e.g. 0.9998", options.ema);
-  check(options.nominal_batch == 0 || options.nominal_batch >= options.batch,
-        "--nominal-batch {}: expected 0 or at least --batch {}", options.nominal_batch, options.batch);
-  check(options.weight_decay >= 0 && options.clip_norm >= 0, "--weight-decay {} --clip-norm {}: expected 0 or more",
-        options.weight_decay, options.clip_norm);
-  check(options.optimizer != "adamw" || options.weight_decay > 0,
-        "--optimizer adamw: without --weight-decay it is adam; add --weight-decay 0.01, or say --optimizer adam");
-  check(!options.nesterov || (parse_optimizer(options.optimizer) == OptimizerKind::sgd && options.momentum > 0),
-        "--nesterov: it is a kind of momentum, which --optimizer {} --momentum {} has not", options.optimizer,
-        options.momentum);
+  check_usage(options.momentum >= 0 && options.momentum < 1, "--momentum {}: expected 0 or more and under 1",
+              options.momentum);
+  check_usage(options.ema >= 0 && options.ema < 1, "--ema {}: expected 0 or more and under 1, e.g. 0.9998",
+              options.ema);
+  check_usage(options.nominal_batch == 0 || options.nominal_batch >= options.batch,
+              "--nominal-batch {}: expected 0 or at least --batch {}", options.nominal_batch, options.batch);
+  check_usage(options.weight_decay >= 0 && options.clip_norm >= 0,
+              "--weight-decay {} --clip-norm {}: expected 0 or more", options.weight_decay, options.clip_norm);
+  check_usage(options.optimizer != "adamw" || options.weight_decay > 0,
+              "--optimizer adamw: without --weight-decay it is adam; add --weight-decay 0.01, or say --optimizer adam");
+  check_usage(!options.nesterov || (parse_optimizer(options.optimizer) == OptimizerKind::sgd && options.momentum > 0),
+              "--nesterov: it is a kind of momentum, which --optimizer {} --momentum {} has not", options.optimizer,
+              options.momentum);
 }
 
 // What the learning rate is told.
 void check_schedule_options(const TrainOptions& options) {
   const Decay decay = parse_decay(options.schedule);
   parse_warm_up(options.warmup);
-  check(options.lr0 > 0 && options.lr_end >= 0, "--lr0 {} --lr-end {}: expected lr0 > 0 and lr-end >= 0", options.lr0,
-        options.lr_end);
-  check(options.lr_end <= options.lr0 || decay == Decay::steps || decay == Decay::constant,
-        "--lr0 {} --lr-end {}: expected lr-end <= lr0", options.lr0, options.lr_end);
-  check(options.warmup_epochs >= 0, "--warmup-epochs {}: expected 0 or more", options.warmup_epochs);
-  check(options.step_scale > 0 && options.step_scale < 1, "--step-scale {}: expected over 0 and under 1",
-        options.step_scale);
-  check(decay != Decay::steps || !options.steps.empty(), "--schedule steps needs --steps, e.g. --steps 0.8,0.9");
+  check_usage(options.lr0 > 0 && options.lr_end >= 0, "--lr0 {} --lr-end {}: expected lr0 > 0 and lr-end >= 0",
+              options.lr0, options.lr_end);
+  check_usage(options.lr_end <= options.lr0 || decay == Decay::steps || decay == Decay::constant,
+              "--lr0 {} --lr-end {}: expected lr-end <= lr0", options.lr0, options.lr_end);
+  check_usage(options.warmup_epochs >= 0, "--warmup-epochs {}: expected 0 or more", options.warmup_epochs);
+  check_usage(options.step_scale > 0 && options.step_scale < 1, "--step-scale {}: expected over 0 and under 1",
+              options.step_scale);
+  check_usage(decay != Decay::steps || !options.steps.empty(), "--schedule steps needs --steps, e.g. --steps 0.8,0.9");
   double before = 0;
   for (const double step : options.steps) {
-    check(step > before && step < 1, "--steps {}: expected shares of the run between 0 and 1, the earlier first",
-          fmt::join(options.steps, ","));
+    check_usage(step > before && step < 1, "--steps {}: expected shares of the run between 0 and 1, the earlier first",
+                fmt::join(options.steps, ","));
     before = step;
   }
 }
@@ -62,36 +64,38 @@ void check_schedule_options(const TrainOptions& options) {
 // When the run ends and what it does when something goes wrong.
 void check_life_options(const TrainOptions& options) {
   parse_on_nan(options.on_nan);
-  check(options.patience >= 0, "--patience {}: expected 0 or more epochs", options.patience);
-  check(options.patience == 0 || options.validate, "--patience {}: without --val there is no mAP to wait for",
-        options.patience);
-  check(options.save_every_s >= 0 && options.time_s >= 0, "--save-every and --time: expected durations of 0 or more");
+  check_usage(options.patience >= 0, "--patience {}: expected 0 or more epochs", options.patience);
+  check_usage(options.patience == 0 || options.validate, "--patience {}: without --val there is no mAP to wait for",
+              options.patience);
+  check_usage(options.save_every_s >= 0 && options.time_s >= 0,
+              "--save-every and --time: expected durations of 0 or more");
 }
 
 // What the loader is told.
 void check_sampling_options(const TrainOptions& options) {
   check_augment_options(options.augment);
-  check(options.image_weights >= 0 && options.image_weights <= 4, "--image-weights {}: expected 0 to 4",
-        options.image_weights);
-  check(options.close_mosaic >= 0, "--close-mosaic {}: expected 0 or more", options.close_mosaic);
-  check(options.close_mosaic == 0 || has_strong(options.augment),
-        "--close-mosaic {} has no effect: nothing that it would end is on (mosaic, mixup, cutout, blur, noise, grey, "
-        "degrees, scale, shear, shift)",
-        options.close_mosaic);
-  check(options.close_mosaic == 0 || options.close_mosaic < options.epochs,
-        "--close-mosaic {}: of --epochs {} none would be left with strong augmentation", options.close_mosaic,
-        options.epochs);
-  check(options.overfit >= 0, "--overfit {}: expected 0 or how many pictures", options.overfit);
-  check(options.overfit == 0 || (options.validate && options.augment == no_augmentation() &&
-                                 options.multi_scale.empty() && options.image_weights == 0),
-        "--overfit {} trains on the pictures as they are, one size, no weights, and validates on them",
-        options.overfit);
+  check_usage(options.image_weights >= 0 && options.image_weights <= 4, "--image-weights {}: expected 0 to 4",
+              options.image_weights);
+  check_usage(options.close_mosaic >= 0, "--close-mosaic {}: expected 0 or more", options.close_mosaic);
+  check_usage(
+      options.close_mosaic == 0 || has_strong(options.augment),
+      "--close-mosaic {} has no effect: nothing that it would end is on (mosaic, mixup, cutout, blur, noise, grey, "
+      "degrees, scale, shear, shift)",
+      options.close_mosaic);
+  check_usage(options.close_mosaic == 0 || options.close_mosaic < options.epochs,
+              "--close-mosaic {}: of --epochs {} none would be left with strong augmentation", options.close_mosaic,
+              options.epochs);
+  check_usage(options.overfit >= 0, "--overfit {}: expected 0 or how many pictures", options.overfit);
+  check_usage(options.overfit == 0 || (options.validate && options.augment == no_augmentation() &&
+                                       options.multi_scale.empty() && options.image_weights == 0),
+              "--overfit {} trains on the pictures as they are, one size, no weights, and validates on them",
+              options.overfit);
 }
 
 // Which anchors answer, and what that costs.
 void check_target_options(const TrainOptions& options) {
-  check(options.assign.positive_ratio > 1, "--positive-ratio {}: expected more than 1, an anchor of the very size",
-        options.assign.positive_ratio);
+  check_usage(options.assign.positive_ratio > 1,
+              "--positive-ratio {}: expected more than 1, an anchor of the very size", options.assign.positive_ratio);
   check_loss_options(options.loss);
 }
 
@@ -162,7 +166,7 @@ Weights make_initial_weights(const TrainOptions& options, const NetworkSpec& spe
 bool use_bf16(const TrainOptions& options) {
   if (options.precision == "f32") return false;
   if (options.precision == "bf16") return true;
-  check(options.precision == "auto", "--precision {}: expected auto, f32 or bf16", options.precision);
+  check_usage(options.precision == "auto", "--precision {}: expected auto, f32 or bf16", options.precision);
   return options.device == "cpu" && cpu_features().avx512_bf16;
 }
 
@@ -171,18 +175,20 @@ int frozen_layers(const TrainOptions& options, const NetworkSpec& spec) {
     try {
       return backbone_layers(spec);
     } catch (const Error& error) {
-      fail("--freeze backbone: {}, --freeze N", error.what());
+      fail_usage("--freeze backbone: {}, --freeze N", error.what());
     }
   }
   const std::optional<int64_t> layers = parse_integer(options.freeze);
-  check(layers && *layers >= 0, "--freeze {}: expected backbone or how many of the first layers, e.g. 75",
-        options.freeze);
+  check_usage(layers && *layers >= 0, "--freeze {}: expected backbone or how many of the first layers, e.g. 75",
+              options.freeze);
   const std::vector<bool> needed = lower(spec).needed;
   int last = -1;  // with parameters that some head needs
   for (const ParamSlot& slot : param_slots(spec)) last = needed[static_cast<size_t>(slot.layer)] ? slot.layer : last;
-  check(last >= 0, "--model {}: no head needs a layer with parameters, so there is nothing to train", options.model);
-  check(*layers <= last, "--freeze {}: nothing is left to train, the last layer with parameters is {}; at most {}",
-        options.freeze, last, last);
+  check_usage(last >= 0, "--model {}: no head needs a layer with parameters, so there is nothing to train",
+              options.model);
+  check_usage(*layers <= last,
+              "--freeze {}: nothing is left to train, the last layer with parameters is {}; at most {}", options.freeze,
+              last, last);
   return static_cast<int>(*layers);
 }
 
@@ -202,28 +208,31 @@ int64_t batches_per_update(const TrainOptions& options) {
 }
 
 void check_options(const TrainOptions& options) {
-  check(!options.name.empty() && options.name != "." && options.name != ".." &&
-            options.name.find('/') == std::string::npos,
-        "--name '{}': expected the name of one folder", options.name);
-  check(options.epochs > 0, "--epochs {}: expected at least 1", options.epochs);
-  check(options.batch > 0 || options.batch == kAutoBatch, "--batch {}: expected at least 1, or auto", options.batch);
-  check(options.workers >= 0, "--workers {}: expected 0 or more", options.workers);
+  check_usage(!options.name.empty() && options.name != "." && options.name != ".." &&
+                  options.name.find('/') == std::string::npos,
+              "--name '{}': expected the name of one folder, without a slash; --project is the folder it lies in",
+              options.name);
+  check_usage(options.epochs > 0, "--epochs {}: expected at least 1", options.epochs);
+  check_usage(options.batch > 0 || options.batch == kAutoBatch, "--batch {}: expected at least 1, or auto",
+              options.batch);
+  check_usage(options.workers >= 0, "--workers {}: expected 0 or more", options.workers);
   check_schedule_options(options);
   check_life_options(options);
-  check(options.engine == "auto" || options.engine == "dnnl" || options.engine == "torch",
-        "--engine {}: training runs on auto, dnnl or torch", options.engine);
-  check(options.engine != "dnnl" || options.device == "cpu", "--engine dnnl trains on the CPU, not on --device {}",
-        options.device);
-  check(options.bn_momentum > 0 && options.bn_momentum <= 1, "--bn-momentum {}: expected over 0 and at most 1",
-        options.bn_momentum);
+  check_usage(options.engine == "auto" || options.engine == "dnnl" || options.engine == "torch",
+              "--engine {}: training runs on auto, dnnl or torch", options.engine);
+  check_usage(options.engine != "dnnl" || options.device == "cpu",
+              "--engine dnnl trains on the CPU, not on --device {}", options.device);
+  check_usage(options.bn_momentum > 0 && options.bn_momentum <= 1, "--bn-momentum {}: expected over 0 and at most 1",
+              options.bn_momentum);
   check_update_options(options);
   check_sampling_options(options);
   check_target_options(options);
-  check(options.width >= 32 && options.height >= 32 && options.width % 32 == 0 && options.height % 32 == 0,
-        "--imgsz {}x{}: both sides are multiples of 32", options.width, options.height);
+  check_usage(options.width >= 32 && options.height >= 32 && options.width % 32 == 0 && options.height % 32 == 0,
+              "--imgsz {}x{}: both sides are multiples of 32, e.g. 416", options.width, options.height);
   use_bf16(options);  // refuses an unknown precision
   for (const int size : options.multi_scale) {
-    check(size >= 32 && size % 32 == 0, "--multi-scale {}: sizes are multiples of 32", size);
+    check_usage(size >= 32 && size % 32 == 0, "--multi-scale {}: sizes are multiples of 32, e.g. {}", size,
+                std::max(32, (size + 16) / 32 * 32));
   }
 }
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/loader.h"
 #include "engine/torch_network.h"
 #include "train/class_weights.h"
@@ -52,6 +52,11 @@ RunData load_run_data(const TrainOptions& options) {
   } else if (options.validate) {
     load("val", data.val);
     check(data.val.names == data.train.names, "--data {}: train and val have different class names", options.data.data);
+    const bool judges = std::ranges::any_of(data.val.examples, [](const Example& e) { return !e.objects.empty(); });
+    check(judges,
+          "--data {}: the val split's {} pictures have no objects, so there is no mAP; label some, or train with "
+          "--val false",
+          options.data.data, data.val.examples.size());
   }
   tell_of_tiny_objects(options.overfit > 0 ? data.val : data.train, options);
   return data;
@@ -97,10 +102,6 @@ std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std
   if (checkpoint->path.filename() != "last.h5" && fs::exists(weights / "last.h5")) {
     fs::rename(weights / "last.h5", weights / "last.damaged.h5", none);  // not to become the one before the last
   }
-  if (why_over(checkpoint->position, options).empty()) {
-    log_info("{}: going on at epoch {}, batch {}", checkpoint->path.string(), checkpoint->position.epoch + 1,
-             checkpoint->position.next_batch + 1);
-  }
   return checkpoint;
 }
 
@@ -137,7 +138,8 @@ int64_t checkpoint_bytes(const std::optional<Checkpoint>& checkpoint) {
 // process has without the network.
 void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
   if (!start.device.is_cpu()) {
-    check(options.batch != kAutoBatch, "--batch auto: only the memory of a CPU is known beforehand; give a number");
+    check_usage(options.batch != kAutoBatch,
+                "--batch auto: only the memory of a CPU is known beforehand; give a number");
     return;
   }
   const auto estimate_of = [&](int batch) {
@@ -171,6 +173,10 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
 }  // namespace
 
 Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint) {
+  if (options.time_s == 0 && options.warmup_epochs >= options.epochs) {
+    log_warning("--warmup-epochs {}: the learning rate rises to the end of --epochs {} and never comes down",
+                options.warmup_epochs, options.epochs);
+  }
   Start start{.data = load_run_data(options)};
   const int64_t program = process_memory() - checkpoint_bytes(checkpoint);
   if (checkpoint && options.batch == kAutoBatch) options.batch = static_cast<int>(checkpoint->position.batch);
@@ -187,6 +193,26 @@ Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint)
   start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
   decide_batch(options, start, program);
   return start;
+}
+
+void tell_of_small_disk(const fs::path& directory, const Start& start, const TrainOptions& options) {
+  int64_t weights = 0;
+  for (const Tensor& tensor : start.weights.tensors) weights += tensor.size() * static_cast<int64_t>(sizeof(float));
+  const int copies = copies_of_parameters(options) - 1;  // all but the gradient
+  const int64_t epoch_files = options.save_period > 0 && options.time_s == 0 ? options.epochs / options.save_period : 0;
+  const int64_t needed = weights * (3 * copies + 1 + epoch_files);  // last.h5, the one before, the next; best.h5
+  std::error_code unknown;
+  int64_t there = 0;
+  for (fs::directory_iterator file(directory / "weights", unknown), end; !unknown && file != end;
+       file.increment(unknown)) {
+    const uintmax_t size = file->file_size(unknown);
+    if (!unknown) there += static_cast<int64_t>(size);
+  }
+  const fs::space_info disk = fs::space(directory, unknown);
+  if (unknown || static_cast<int64_t>(disk.available) + there >= needed) return;
+  log_warning("{}: its model files will take up to {}, the disk has {} left; what does not fit is not saved",
+              (directory / "weights").string(), human_bytes(static_cast<double>(needed)),
+              human_bytes(static_cast<double>(disk.available)));
 }
 
 std::string describe(const Start& start, const TrainOptions& options) {

@@ -49,6 +49,9 @@ std::string effective_args(std::string args_toml, const TrainOptions& options, c
 // Errors: whatever of the options cannot be.
 Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint);
 
+// A warning when the disk of the run's folder cannot hold the model files that the run will write.
+void tell_of_small_disk(const std::filesystem::path& directory, const Start& start, const TrainOptions& options);
+
 std::string describe(const Start& start, const TrainOptions& options);
 
 }  // namespace yolov3

@@ -22,6 +22,9 @@ std::string why_over(const RunPosition& position, const TrainOptions& options) {
                        human_seconds(options.time_s));
   }
   if (options.time_s == 0 && position.epoch >= options.epochs) {
+    if (position.epoch > options.epochs) {
+      return fmt::format("{} epochs are done, --epochs asks for {}", position.epoch, options.epochs);
+    }
     return fmt::format("all {} epochs are done", options.epochs);
   }
   if (options.patience > 0 && position.unimproved >= options.patience) {

@@ -12,6 +12,7 @@ TEST(Stopping, AfterTheEpochs) {
   options.epochs = 3;
   EXPECT_EQ(why_over({.epoch = 2, .next_batch = 7}, options), "");
   EXPECT_EQ(why_over({.epoch = 3}, options), "all 3 epochs are done");
+  EXPECT_EQ(why_over({.epoch = 5}, options), "5 epochs are done, --epochs asks for 3");
 }
 
 TEST(Stopping, AfterEpochsWithoutABetterMap) {

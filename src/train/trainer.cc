@@ -50,7 +50,12 @@ TrainResult train(const TrainOptions& given, const std::string& args_toml,
     directory = make_run_directory(options.project, options.name);
   }
   if (!lock) lock.emplace(directory);
+  if (checkpoint) {
+    log_info("{}: going on at epoch {}, batch {}", checkpoint->path.string(), checkpoint->position.epoch + 1,
+             checkpoint->position.next_batch + 1);
+  }
   log_info("{}: {}", directory.string(), describe(start, options));
+  tell_of_small_disk(directory, start, options);
   if (on_run) on_run(directory);
   const std::string args = effective_args(args_toml, options, start.plan);
   TrainOptions weighted = options;

@@ -14,6 +14,7 @@
 #include "data/synthetic.h"
 #include "data/write.h"
 #include "format/model_file.h"
+#include "image/save.h"
 #include "train/checkpoint.h"
 #include "train/setup.h"
 #include "train/test_run.h"
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class TrainerTest : public TrainingRun {};
+class TrainerTest : public RunTest {};
 
 TEST_F(TrainerTest, ARunLeavesWhatTheContractNames) {
   TrainOptions o = options("exp");
@@ -308,6 +309,25 @@ TEST_F(TrainerTest, SlowWhatOneDnnCannotDoIsRefusedBeforeTheRun) {
   o.multi_scale.clear();
   EXPECT_EQ(message(), "");
   EXPECT_TRUE(fs::exists(o.project / "groups/weights/last.h5"));
+}
+
+TEST_F(TrainerTest, AValSplitWithoutObjectsIsRefused) {
+  for (const char* name : {"a", "b"}) save_image(folder_ / (std::string(name) + ".png"), Image(64, 64, 90));
+  write_file(folder_ / "train.txt", "a.png 8,8,40,40,0\n");
+  write_file(folder_ / "val.txt", "b.png\n");
+  write_file(folder_ / "data.yaml", "train: train.txt\nval: val.txt\nnames: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n");
+  TrainOptions o = options("blank", 1);
+  o.data.data = (folder_ / "data.yaml").string();
+  try {
+    train(o, "");
+    ADD_FAILURE() << "it was judged by nothing";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("the val split's 1 pictures have no objects"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_FALSE(fs::exists(o.project / "blank"));
+  o.validate = false;
+  EXPECT_EQ(train(o, "").epochs_done, 1);
 }
 
 TEST_F(TrainerTest, OptionsThatCannotWorkAreRefused) {

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class TrainerUpdateTest : public TrainingRun {
+class TrainerUpdateTest : public RunTest {
  protected:
   Weights initial_weights(const TrainOptions& o) const {
     return make_initial_weights(o, spec_, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
