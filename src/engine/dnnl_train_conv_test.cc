@@ -50,7 +50,7 @@ TEST(TrainConv, TheKernelGradientOfAStrided1x1StaysInItsMemory) {
     const OpenMpThreads guard(threads);
     for (const auto& [channels, filters] : {std::pair{3, 9}, {17, 33}, {16, 32}, {64, 48}}) {
       SCOPED_TRACE(fmt::format("{} -> {}, {} threads", channels, filters, threads));
-      constexpr int64_t kImages = 4, kSide = 32, kOut = kSide / 2;
+      constexpr int64_t kImages = 4, kSide = 64, kOut = kSide / 2;
       const MapFormat format{NumberType::f32, Layout::channels_last, 1};
       const TrainConvTask task{.conv = {.filters = filters, .size = 1, .stride = 2, .padding = 0},
                                .in = {channels, kSide, kSide},
@@ -93,8 +93,8 @@ TEST(TrainConv, TheKernelGradientOfAStrided1x1StaysInItsMemory) {
                       x.floats()[(n * channels + c) * kSide * kSide + pixel];
             }
           }
-          // A float32 sum of 1024 products of at most 1.
-          ASSERT_NEAR(dw.floats()[f * channels + c], want, 1024 * 6e-8 * 32) << f << "," << c;
+          // 4096 products, added up in float32; one pixel taken for another would be far beyond.
+          ASSERT_NEAR(dw.floats()[f * channels + c], want, 1e-2) << f << "," << c;
         }
       }
     }
