@@ -159,6 +159,19 @@ TEST_F(SlowPage, ReportOfARunThatHasHardlyBegun) {
   EXPECT_EQ(browser.run("return document.querySelector('.tile b').textContent"), "0 of 5");
 }
 
+TEST_F(SlowPage, ReportOfAnEvaluationOnAPhone) {
+  const EvaluationFacts facts{
+      "best.h5 on voc/ (test)", "416 x 416, dnnl", {"--weights", "best.h5"}, "conf = 0.1\n", 12.5, 0.75};
+  write_file(folder_ / "report.html", evaluation_page(facts, test_report({"cat", "dog"}, 0)));
+  Browser browser({390, 844, true, false});
+  browser.open("file://" + (folder_ / "report.html").string());
+  expect_drawn(browser, {kReportCharts.begin() + 9, kReportCharts.end()});
+  expect_no_sideways_scrolling(browser, 390);
+  const std::string tiles = browser.run("return document.querySelector('.tiles').textContent");
+  EXPECT_NE(tiles.find("12.5images/s"), std::string::npos) << tiles;
+  EXPECT_NE(tiles.find("750 MBpeak memory"), std::string::npos) << tiles;
+}
+
 TEST_F(SlowPage, AReportOfAnotherShapeCostsItsOwnPartOnly) {
   write_test_run(folder_ / "exp", 3);
   const std::vector<std::string> reports = {

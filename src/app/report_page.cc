@@ -120,6 +120,7 @@ std::string evaluation_page(const EvaluationFacts& facts, const std::string& rep
   words.insert(words.end(), facts.arguments.begin(), facts.arguments.end());
   Json rest = {{"args", option_texts(facts.options_toml)}, {"command", shell_line(words)}};
   if (facts.images_per_second > 0) rest["images_per_second"] = facts.images_per_second;
+  if (facts.peak_gb > 0) rest["peak_gb"] = facts.peak_gb;
   std::string data = dump(rest);
   data.insert(1, fmt::format(R"("run":null,"report":{},)", report_json));
   return page("evaluation", facts.title, facts.lead, data);

@@ -17,6 +17,7 @@ struct EvaluationFacts {
   std::vector<std::string> arguments;  // of `yolov3 eval`
   std::string options_toml;
   double images_per_second = 0;  // 0 = no model was run
+  double peak_gb = 0;            // memory that the process held at most; 0 likewise
 };
 
 // report_json: of eval/report_data.h.
