@@ -64,7 +64,7 @@ TEST_F(ReportPage, OfAnEvaluation) {
   const json data = data_of(page);
   EXPECT_TRUE(data["run"].is_null());
   EXPECT_EQ(data["report"]["names"], (json{"cat", "dog"}));
-  EXPECT_EQ(data["args"], (json{{"conf", "0.1"}}));
+  EXPECT_EQ(data["args"], json::array({json::array({"conf", "0.1"})}));
   EXPECT_EQ(data["command"], "yolov3 eval --weights 'my best.h5'");
   EXPECT_EQ(data["images_per_second"], 12.5);
   EXPECT_EQ(data["peak_gb"], 0.75);

@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kMaxTableBytes = 32 << 20, kMaxOptionsBytes = 1 << 20, kMaxReportBytes = 16 << 20;
-constexpr size_t kMaxCurves = 24, kMaxTagBytes = 200, kMaxEventFiles = 1000;
+constexpr size_t kMaxCurves = 24, kMaxTagBytes = 200, kMaxEventFiles = 1000, kMaxEntries = 10000;
 constexpr double kQuietSeconds = 120;
 // Of the events only what results.csv does not have.
 constexpr std::array kCurvePrefixes = {"lr", "loss/", "speed/", "memory/"};
@@ -32,7 +32,9 @@ bool is_events_file(const fs::path& file) { return file.filename().string().star
 std::vector<fs::path> event_files(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code ignored;
-  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
+  size_t entries = 0;
+  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end && entries < kMaxEntries;
+       it.increment(ignored), ++entries) {
     if (is_events_file(it->path()) && it->is_regular_file(ignored)) files.push_back(it->path());
     if (files.size() == kMaxEventFiles) break;
   }

@@ -209,6 +209,19 @@ TEST_F(Runs, ListOfOneRun) {
   EXPECT_EQ(list.refresh(now())[0].name, "exp");
 }
 
+// Of 300,000 pictures beside the runs every one was asked for its kind, twice a second, and no run was found.
+TEST_F(Runs, AFolderOfPicturesHidesNoRun) {
+  write_test_run(folder_ / "runs/train/exp", 1);
+  for (const char* name : {"a/b", "m", "z"}) {
+    make_directories(folder_ / name);
+    for (int i = 0; i < 60; ++i) write_file(folder_ / name / (std::to_string(i) + ".jpg"), "");
+  }
+  RunList list(folder_, {.of_folder = 20, .entries = 70});
+  EXPECT_EQ(list.refresh(now()).size(), 1u);
+  RunList shallow(folder_, {.depth = 2});
+  EXPECT_EQ(shallow.refresh(now()).size(), 0u);
+}
+
 TEST_F(Runs, SlowListOfHundreds) {
   for (int i = 0; i < 1003; ++i) {
     make_directories(folder_ / std::to_string(i));
