@@ -46,7 +46,7 @@
     const number = (text) => el('td', {class: 'n'}, text);
     return el('tr', chosen ? {class: 'chosen'} : {},
         el('td', {}, box), el('td', {class: 'name'}, swatch, el('a', {href: '#run=' + run.id, 'data-run': run.id}, run.name)),
-        el('td', {}, el('span', {class: 'dot ' + run.state}), run.state),
+        el('td', {}, el('span', {class: 'dot ' + run.state}), el('span', {class: 'word'}, run.state)),
         number(`${run.epochs_done}${run.epochs ? '/' + run.epochs : ''}`), number(fixed(run.map50, 3)), number(fixed(run.map50_95, 3)),
         number(short(run.loss)), number(duration(run.seconds)), el('td', {class: 'dim'}, ago(now - run.updated)));
   }
