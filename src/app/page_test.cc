@@ -245,6 +245,7 @@ TEST_F(SlowPage, ARunOfAnotherProgramIsShownBesideOurs) {
   EXPECT_EQ(browser.run("return document.getElementById('trouble').textContent"), "");
   browser.run("[...document.querySelectorAll('.runs a')].find((a) => a.textContent === 'theirs').click()");
   browser.wait_for("document.querySelectorAll('#page canvas').length === 2");  // the loss and its parts
+  EXPECT_EQ(browser.run("return document.getElementById('repeat')"), nullptr) << "we cannot repeat it";
   EXPECT_EQ(browser.run("return document.getElementById('trouble').textContent"), "");
   EXPECT_EQ(browser.complaints(), "");
 }

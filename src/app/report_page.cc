@@ -95,6 +95,7 @@ std::string shell_line(const std::vector<std::string>& words) {
 }
 
 std::string repeat_command(const fs::path& folder) {
+  if (file_stamp(folder / "args.toml").empty()) return "";  // of another program
   return shell_line({"yolov3", "train", "--config", (folder / "args.toml").string()});
 }
 

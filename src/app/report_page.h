@@ -26,7 +26,7 @@ std::string evaluation_page(const EvaluationFacts& facts, const std::string& rep
 // The words as one line for a shell.
 std::string shell_line(const std::vector<std::string>& words);
 
-// How to repeat a run of this folder.
+// How to repeat a run of this folder; empty where it has no args.toml.
 std::string repeat_command(const std::filesystem::path& folder);
 
 // run_page() into the folder's report.html; a failure costs a warning, never the run.

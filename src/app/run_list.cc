@@ -18,6 +18,12 @@ std::string id_of(const std::string& path) {
   return fmt::format("{:016x}", hash);
 }
 
+// Of the root, when it is a run itself: "runs/exp/" and "." have names, too.
+std::string name_of(const fs::path& root) {
+  const fs::path whole = fs::absolute(root).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
 // Adds the folders in one. Of a folder that cannot be read there are none.
 void add_folders(const fs::path& folder, const RunListLimits& limits, int& entries, std::vector<fs::path>& folders) {
   std::error_code ignored, unknown;
@@ -67,8 +73,7 @@ const std::vector<ListedRun>& RunList::refresh(double now) {
   runs_.clear();
   std::map<fs::path, Known> kept;
   for (const fs::path& folder : folders) {
-    const std::string name = folder == root_ ? fs::absolute(root_).lexically_normal().filename().string()
-                                             : folder.lexically_relative(root_).string();
+    const std::string name = folder == root_ ? name_of(root_) : folder.lexically_relative(root_).string();
     runs_.push_back({id_of(folder.string()), name, folder, summary_of(folder, now)});
     kept.insert(known_.extract(folder));
   }

@@ -207,6 +207,9 @@ TEST_F(Runs, ListOfOneRun) {
   RunList list(folder_ / "exp");
   ASSERT_EQ(list.refresh(now()).size(), 1u);
   EXPECT_EQ(list.refresh(now())[0].name, "exp");
+  // With the slash of a shell's completion it had no name, and no link on the page.
+  EXPECT_EQ(RunList(folder_ / "exp/").refresh(now()).at(0).name, "exp");
+  EXPECT_EQ(RunList(folder_ / "exp/.").refresh(now()).at(0).name, "exp");
 }
 
 // Of 300,000 pictures beside the runs every one was asked for its kind, twice a second, and no run was found.

@@ -355,9 +355,10 @@ const yolov3 = (() => {
   }
 
   function drawOptions(root, data, open) {
+    const options = data.run ? data.run.args : data.args;
+    if (!data.command && (!options || options.length === 0)) return;
     root.append(el('h2', {id: 'repeat'}, 'To repeat it'));
     if (data.command) root.append(el('pre', {class: 'command'}, data.command));
-    const options = data.run ? data.run.args : data.args;
     if (!options || options.length === 0) return;
     root.append(el('details', open ? {open: ''} : {}, el('summary', {}, `All ${options.length} options`), el('div', {class: 'scroll'},
         el('table', {class: 'options'}, ...options.map(([key, value]) => el('tr', {}, el('td', {}, key), el('td', {}, value)))))));
