@@ -99,10 +99,11 @@ std::string repeat_command(const fs::path& folder) {
   return shell_line({"yolov3", "train", "--config", (folder / "args.toml").string()});
 }
 
-std::string run_page(const fs::path& folder) {
+std::string run_page(const fs::path& folder, bool ended) {
   RunReader reader(folder);
   reader.refresh();
   Json run = reader.json(seconds_since_1970());
+  if (ended && run["state"] == "running") run["state"] = "stopped";
   std::optional<std::string> report;
   try {
     report = read_report(folder);
@@ -129,7 +130,7 @@ std::string evaluation_page(const EvaluationFacts& facts, const std::string& rep
 
 void write_run_page(const fs::path& folder) {
   try {
-    write_file(folder / "report.html", run_page(folder));
+    write_file(folder / "report.html", run_page(folder, true));
     log_info("report: {}", (folder / "report.html").string());
   } catch (const std::exception& error) {
     log_warning("report.html could not be written: {}", error.what());

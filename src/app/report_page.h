@@ -8,9 +8,9 @@
 
 namespace yolov3 {
 
-// Of a run directory, from the files in it. What is missing there is missing in the page.
-// Errors: report.json that is no JSON.
-std::string run_page(const std::filesystem::path& folder);
+// Of a run directory, from the files in it. What is missing there is missing in the page. ended: it goes on no more,
+// which its files do not say when it did not come to its last epoch.
+std::string run_page(const std::filesystem::path& folder, bool ended = false);
 
 struct EvaluationFacts {
   std::string title, lead;             // "best.h5 on voc/ (val)"
@@ -29,7 +29,7 @@ std::string shell_line(const std::vector<std::string>& words);
 // How to repeat a run of this folder; empty where it has no args.toml.
 std::string repeat_command(const std::filesystem::path& folder);
 
-// run_page() into the folder's report.html; a failure costs a warning, never the run.
+// run_page() of a run that has ended into the folder's report.html; a failure costs a warning, never the run.
 void write_run_page(const std::filesystem::path& folder);
 
 }  // namespace yolov3

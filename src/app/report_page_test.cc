@@ -73,6 +73,15 @@ TEST_F(ReportPage, OfAnEvaluation) {
   EXPECT_FALSE(judged.contains("images_per_second") || judged.contains("peak_gb"));
 }
 
+// It was written a moment after the run's last file, and said "running" ever after.
+TEST_F(ReportPage, OfARunThatEndedBeforeItsLastEpoch) {
+  write_test_run(folder_ / "exp", 3);
+  write_file(folder_ / "exp/args.toml", "epochs = 40\n");
+  EXPECT_EQ(data_of(run_page(folder_ / "exp"))["run"]["state"], "running");
+  write_run_page(folder_ / "exp");
+  EXPECT_EQ(data_of(read_file(folder_ / "exp/report.html"))["run"]["state"], "stopped");
+}
+
 TEST_F(ReportPage, NeedsNoOtherFileAndCarriesTheLicenceOfChartJs) {
   write_test_run(folder_ / "exp", 1);
   const std::string page = run_page(folder_ / "exp");

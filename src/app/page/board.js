@@ -16,6 +16,7 @@
     byTime: false,
     filter: '',
     handles: new Map(), // title -> chart of the comparison
+    drawn: '',          // what of which runs it shows
     open: null,         // {id, stamp, update}
   };
 
@@ -201,7 +202,10 @@
         state.data.delete(chosen);  // gone since the list was made
       }
     }
+    const stamp = JSON.stringify([state.byTime, state.chosen.map((id) => [id, state.data.get(id)?.updated])]);
+    if (stamp === state.drawn) return;  // nothing is new: the processor is the training's
     drawComparison();
+    state.drawn = stamp;
   }
 
   let running = false, again = false;
