@@ -94,9 +94,11 @@ void judge(const RunTable& table, RunSummary& out) {
   if (map != nullptr && !std::isnan((*map)[*best])) out.map50_95 = (*map)[*best];
 }
 
-// A run writes after every update. One that has been quiet for long, by its own measure, is not going on.
-std::string state_of(const RunSummary& run, double now) {
+// A run writes after every update, and its report when it ends: by a signal, --time or --patience before its last epoch.
+// One that has been quiet for long, by its own measure, is not going on either.
+std::string state_of(const fs::path& folder, const RunSummary& run, double now) {
   if (run.epochs > 0 && run.epochs_done >= run.epochs) return "finished";
+  if (changed_at(folder / "report.html") >= run.updated) return "stopped";
   const double epoch = run.epochs_done > 0 && run.seconds > 0 ? run.seconds / run.epochs_done : 0;
   return now - run.updated < std::max(kQuietSeconds, 2 * epoch) ? "running" : "stopped";
 }
@@ -178,7 +180,7 @@ RunSummary summarize_run(const fs::path& folder, double now) {
 
 void refresh_state(const fs::path& folder, double now, RunSummary& run) {
   run.updated = last_change(folder);
-  run.state = state_of(run, now);
+  run.state = state_of(folder, run, now);
 }
 
 OptionTexts option_texts(const std::string& toml) {

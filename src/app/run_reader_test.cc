@@ -142,6 +142,18 @@ TEST_F(Runs, SummaryAndState) {
   EXPECT_NEAR(now() - run.updated, 1000, 60);
 }
 
+// For two minutes, or two epochs, it said "running".
+TEST_F(Runs, ARunThatHasWrittenItsReportHasStopped) {
+  const fs::path run = folder_ / "exp", report = run / "report.html", csv = run / "results.csv";
+  write_test_run(run, 3);
+  write_file(run / "args.toml", "epochs = 9\n");
+  write_file(report, "<!doctype html>");
+  fs::last_write_time(report, fs::last_write_time(csv) + std::chrono::seconds(5));
+  EXPECT_EQ(summarize_run(run, now()).state, "stopped");
+  fs::last_write_time(csv, fs::last_write_time(report) + std::chrono::seconds(5));  // it goes on
+  EXPECT_EQ(summarize_run(run, now()).state, "running");
+}
+
 TEST_F(Runs, OptionsAsText) {
   const OptionTexts texts =
       option_texts("command = \"train\"\nlr0 = 0.3\nname = \"a b\"\nsizes = [0.8, 2]\nval = true\nepochs = 25\n");
