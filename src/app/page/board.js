@@ -41,6 +41,8 @@
     const chosen = state.chosen.includes(run.id);
     const box = el('input', {type: 'checkbox', 'aria-label': `compare ${run.name}`, 'data-run': run.id});
     box.checked = chosen;
+    box.disabled = !chosen && state.chosen.length >= kMostChosen;
+    if (box.disabled) box.title = `${kMostChosen} at most`;
     box.addEventListener('change', () => choose(run.id, box.checked));
     const swatch = el('span', {class: 'swatch'});
     if (chosen) swatch.style.background = colorOf(state.colors.get(run.id));

@@ -46,7 +46,8 @@ const yolov3 = (() => {
   // On a logarithmic axis where the values are far apart and above 0.
   function wantsLog(series) {
     const values = series.flatMap((line) => line.points.map((point) => point.y)).filter(isNumber);
-    return values.length > 0 && Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values);
+    const least = values.reduce((a, b) => Math.min(a, b), Infinity), most = values.reduce((a, b) => Math.max(a, b), 0);
+    return values.length > 0 && least > 0 && most > 10 * least;
   }
 
   // ---- training
