@@ -192,6 +192,7 @@ TEST_F(AugmentProgram, OptionsWithoutEffectAndContradictionsAreUsageErrors) {
   preview({"--first-batch", "6"}, 2);
   EXPECT_NE(last_error_.find("an epoch has 5 batches"), std::string::npos) << last_error_;
   preview({"--mosaic", "2"}, 2);
+  for (const char* size : {"0", "-32", "100", "1000000000"}) preview({"--multi-scale", size}, 2);  // the trainer's rule
 }
 
 TEST_F(AugmentProgram, TheSelfTestSaysWhatIsWrongAndFails) {

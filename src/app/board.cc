@@ -14,11 +14,16 @@
 namespace yolov3 {
 namespace {
 
-// "board runs/" is "board --runs runs/".
+// "board runs/" is "board --runs runs/", before and after other options. Each of these but --help has a value.
 std::vector<std::string> with_name_of_folder(const std::vector<std::string>& arguments) {
-  std::vector<std::string> named = arguments;
-  const bool bare = !arguments.empty() && !arguments[0].starts_with("-") && arguments[0].find('=') == std::string::npos;
-  if (bare) named.insert(named.begin(), "--runs");
+  std::vector<std::string> named;
+  bool value = false;  // of the option before
+  for (const std::string& word : arguments) {
+    const bool option = word.starts_with("-"), complete = word.find('=') != std::string::npos;
+    if (!value && !option && !complete) named.push_back("--runs");
+    named.push_back(word);
+    value = !value && option && !complete && word != "--help" && word != "-h";
+  }
   return named;
 }
 

@@ -17,6 +17,7 @@
 #include "app/run_list.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/text.h"
 
 namespace fs = std::filesystem;
 
@@ -73,13 +74,13 @@ Json listed_json(const ListedRun& run) {
           {"seconds", number_or_null(s.seconds)}};
 }
 
-// The host of a Host header, without its port.
+// The host of a Host header, without its port; names are the same in any case.
 std::string host_of(const std::string& header) {
   const size_t bracket = header.rfind(']');
   const size_t colon = header.find(':', bracket == std::string::npos ? 0 : bracket);
   std::string host = header.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return host;
+  return to_lower(host);
 }
 
 bool listens_everywhere(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
@@ -211,7 +212,7 @@ void BoardServer::Impl::set_up() {
       return httplib::Server::HandlerResponse::Handled;
     }
     const std::string host = host_of(request.get_header_value("Host"));
-    if (listens_everywhere(options.host) || is_loopback(host) || host == options.host) {
+    if (listens_everywhere(options.host) || is_loopback(host) || host == to_lower(options.host)) {
       return httplib::Server::HandlerResponse::Unhandled;
     }
     refuse(response, 403, "this board is read by its own name only");

@@ -61,6 +61,14 @@ LoaderOptions loader_options(const PreviewCommand& c) {
   return loader;
 }
 
+// As the trainer does.
+void check_multi_scale(const std::vector<int>& sizes) {
+  for (const int size : sizes) {
+    if (size >= 32 && size <= 8192 && size % 32 == 0) continue;
+    throw Error(fmt::format("--multi-scale {}: sizes are multiples of 32 from 32 to 8192", size), Error::Kind::usage);
+  }
+}
+
 void write_batches(const Dataset& dataset, const PreviewCommand& c) {
   Loader loader(dataset, loader_options(c));
   const int64_t in_epoch = loader.batches_per_epoch();
@@ -96,6 +104,7 @@ int run_data_preview(const std::vector<std::string>& arguments) {
   }
   options.require("data", "the data set, e.g. --data data.yaml");
   if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
+  check_multi_scale(c.loader.multi_scale);
   check_augment_options(options, c.loader.augment);
   if (!c.loader.augmented && c.loader.augment != AugmentOptions{}) {
     throw Error("--augment false leaves no effect to the other options of augmentation", Error::Kind::usage);

@@ -10,6 +10,7 @@
 #include "app/report_page.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "data/source.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
@@ -136,6 +137,7 @@ int judge_model(EvalCommand& c) {
   c.facts.title = fmt::format("{} on {} ({})", c.choice.model.weights.string(), c.data.data, c.split);
   c.facts.lead = fmt::format("{} x {}, {}", input.width, input.height, open.detector.engine().name());
   c.facts.images_per_second = static_cast<double>(metrics.images) / seconds;
+  c.facts.peak_gb = static_cast<double>(peak_memory()) / 1e9;
   ReportData data{dataset.names, static_cast<int>(input.width), static_cast<int>(input.height), {}, {}};
   data.splits[c.split] = dataset_stats(dataset, data.net_width, data.net_height);
   data.judgement = Judgement{c.split, std::nullopt, metrics, std::move(findings)};

@@ -159,6 +159,19 @@ TEST_F(SlowPage, ReportOfARunThatHasHardlyBegun) {
   EXPECT_EQ(browser.run("return document.querySelector('.tile b').textContent"), "0 of 5");
 }
 
+TEST_F(SlowPage, ReportOfAnEvaluationOnAPhone) {
+  const EvaluationFacts facts{
+      "best.h5 on voc/ (test)", "416 x 416, dnnl", {"--weights", "best.h5"}, "conf = 0.1\n", 12.5, 0.75};
+  write_file(folder_ / "report.html", evaluation_page(facts, test_report({"cat", "dog"}, 0)));
+  Browser browser({390, 844, true, false});
+  browser.open("file://" + (folder_ / "report.html").string());
+  expect_drawn(browser, {kReportCharts.begin() + 9, kReportCharts.end()});
+  expect_no_sideways_scrolling(browser, 390);
+  const std::string tiles = browser.run("return document.querySelector('.tiles').textContent");
+  EXPECT_NE(tiles.find("12.5images/s"), std::string::npos) << tiles;
+  EXPECT_NE(tiles.find("750 MBpeak memory"), std::string::npos) << tiles;
+}
+
 TEST_F(SlowPage, AReportOfAnotherShapeCostsItsOwnPartOnly) {
   write_test_run(folder_ / "exp", 3);
   const std::vector<std::string> reports = {
@@ -212,6 +225,69 @@ TEST_F(SlowPage, BoardShowsOneRunInFullOnAPhone) {
   browser.wait_for("document.querySelectorAll('#page canvas').length === 17");
   expect_no_sideways_scrolling(browser, 390);
   EXPECT_EQ(browser.run("return document.getElementById('title').textContent"), "<b>one");
+  EXPECT_EQ(browser.complaints(), "");
+}
+
+// A table without obj_loss left the whole page without charts, and said that the board did not answer.
+TEST_F(SlowPage, ARunOfAnotherProgramIsShownBesideOurs) {
+  write_test_run(folder_ / "runs/ours", 3);
+  make_directories(folder_ / "runs/theirs");
+  write_file(folder_ / "runs/theirs/results.csv",
+             "epoch,time,train/box_loss,train/cls_loss,train/dfl_loss,val/box_loss\n1,10,1.5,2.25,4,1\n?,20,1,1,1,1\n");
+  const BoardServer board(BoardOptions{folder_ / "runs", "127.0.0.1", 0, false});
+  Browser browser(kDesktop);
+  browser.open(board.url());
+  browser.wait_for("document.documentElement.dataset.ready && document.querySelectorAll('canvas').length === 7");
+  const std::string theirs =
+      "[...document.querySelectorAll('canvas')].find((c) => c.getAttribute('aria-label') === 'Training loss'), "
+      "d = Chart.getChart(c).data.datasets.find((d) => d.label === 'theirs')";
+  EXPECT_EQ(browser.run("const c = " + theirs + "; return d.data"), (json{{{"x", 2}, {"y", 7.75}}}));
+  EXPECT_EQ(browser.run("return document.getElementById('trouble').textContent"), "");
+  browser.run("[...document.querySelectorAll('.runs a')].find((a) => a.textContent === 'theirs').click()");
+  browser.wait_for("document.querySelectorAll('#page canvas').length === 2");  // the loss and its parts
+  EXPECT_EQ(browser.run("return document.getElementById('repeat')"), nullptr) << "we cannot repeat it";
+  EXPECT_EQ(browser.run("return document.getElementById('trouble').textContent"), "");
+  EXPECT_EQ(browser.complaints(), "");
+}
+
+// "This run cannot be shown" until the first epoch had ended.
+TEST_F(SlowPage, BoardShowsARunThatHasHardlyBegun) {
+  make_directories(folder_ / "runs/exp");
+  write_file(folder_ / "runs/exp/args.toml", "epochs = 5\n");
+  const BoardServer board(BoardOptions{folder_ / "runs", "127.0.0.1", 0, false});
+  Browser browser(kDesktop);
+  browser.open(board.url());
+  browser.wait_for("document.querySelector('.runs a')");
+  browser.run("document.querySelector('.runs a').click()");
+  browser.wait_for("document.querySelector('#page .tile b')?.textContent === '0 of 5'");
+  EXPECT_EQ(browser.run("return document.getElementById('trouble').textContent"), "");
+  write_test_run(folder_ / "runs/exp", 1);
+  browser.wait_for("document.querySelectorAll('#page canvas').length === 17");
+  EXPECT_EQ(browser.complaints(), "");
+}
+
+// News took the focus from the list, and closed the options of a run.
+TEST_F(SlowPage, NewsLeaveTheReaderWhereHeIs) {
+  write_test_run(folder_ / "runs/one", 3);
+  write_test_run(folder_ / "runs/two", 3);
+  const BoardServer board(BoardOptions{folder_ / "runs", "127.0.0.1", 0, false});
+  Browser browser(kDesktop);
+  browser.open(board.url());
+  browser.wait_for("document.querySelectorAll('.runs a').length === 2");
+  const json run = browser.run(
+      "const box = [...document.querySelectorAll('.runs input')][1]; box.focus(); box.old = true; return "
+      "box.dataset.run");
+  browser.wait_for("![...document.querySelectorAll('.runs input')].some((box) => box.old)");
+  EXPECT_EQ(browser.run("return document.activeElement.tagName + document.activeElement.dataset.run"),
+            "INPUT" + run.get<std::string>());
+
+  browser.run("document.querySelector('.runs a').click()");
+  browser.wait_for("document.querySelectorAll('#page canvas').length === 17");
+  const std::string name =
+      browser.run("document.querySelector('details').open = true; return document.getElementById('title').textContent");
+  write_file(folder_ / "runs" / name / "results.csv", test_run_csv(4));
+  browser.wait_for("document.querySelector('#page .tile:nth-child(5) b').textContent === '4 of 3'");
+  EXPECT_EQ(browser.run("return document.querySelector('details').open"), true);
   EXPECT_EQ(browser.complaints(), "");
 }
 

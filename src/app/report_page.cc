@@ -95,13 +95,15 @@ std::string shell_line(const std::vector<std::string>& words) {
 }
 
 std::string repeat_command(const fs::path& folder) {
+  if (file_stamp(folder / "args.toml").empty()) return "";  // of another program
   return shell_line({"yolov3", "train", "--config", (folder / "args.toml").string()});
 }
 
-std::string run_page(const fs::path& folder) {
+std::string run_page(const fs::path& folder, bool ended) {
   RunReader reader(folder);
   reader.refresh();
   Json run = reader.json(seconds_since_1970());
+  if (ended && run["state"] == "running") run["state"] = "stopped";
   std::optional<std::string> report;
   try {
     report = read_report(folder);
@@ -120,6 +122,7 @@ std::string evaluation_page(const EvaluationFacts& facts, const std::string& rep
   words.insert(words.end(), facts.arguments.begin(), facts.arguments.end());
   Json rest = {{"args", option_texts(facts.options_toml)}, {"command", shell_line(words)}};
   if (facts.images_per_second > 0) rest["images_per_second"] = facts.images_per_second;
+  if (facts.peak_gb > 0) rest["peak_gb"] = facts.peak_gb;
   std::string data = dump(rest);
   data.insert(1, fmt::format(R"("run":null,"report":{},)", report_json));
   return page("evaluation", facts.title, facts.lead, data);
@@ -127,7 +130,7 @@ std::string evaluation_page(const EvaluationFacts& facts, const std::string& rep
 
 void write_run_page(const fs::path& folder) {
   try {
-    write_file(folder / "report.html", run_page(folder));
+    write_file(folder / "report.html", run_page(folder, true));
     log_info("report: {}", (folder / "report.html").string());
   } catch (const std::exception& error) {
     log_warning("report.html could not be written: {}", error.what());

@@ -56,6 +56,32 @@ TEST_F(ReportPage, HoldsTheRunsCurvesFindingsOptionsAndPictures) {
   EXPECT_TRUE(has_seed);
 }
 
+TEST_F(ReportPage, OfAnEvaluation) {
+  EvaluationFacts facts{
+      "<b>best.h5 on voc/ (test)", "416 x 416, dnnl", {"--weights", "my best.h5"}, "conf = 0.1\n", 12.5, 0.75};
+  const std::string page = evaluation_page(facts, test_report({"cat", "dog"}, 0));
+  EXPECT_EQ(page.find("<b>"), std::string::npos);
+  const json data = data_of(page);
+  EXPECT_TRUE(data["run"].is_null());
+  EXPECT_EQ(data["report"]["names"], (json{"cat", "dog"}));
+  EXPECT_EQ(data["args"], json::array({json::array({"conf", "0.1"})}));
+  EXPECT_EQ(data["command"], "yolov3 eval --weights 'my best.h5'");
+  EXPECT_EQ(data["images_per_second"], 12.5);
+  EXPECT_EQ(data["peak_gb"], 0.75);
+  facts.images_per_second = facts.peak_gb = 0;  // of another detector's results
+  const json judged = data_of(evaluation_page(facts, test_report({"cat", "dog"}, 0)));
+  EXPECT_FALSE(judged.contains("images_per_second") || judged.contains("peak_gb"));
+}
+
+// It was written a moment after the run's last file, and said "running" ever after.
+TEST_F(ReportPage, OfARunThatEndedBeforeItsLastEpoch) {
+  write_test_run(folder_ / "exp", 3);
+  write_file(folder_ / "exp/args.toml", "epochs = 40\n");
+  EXPECT_EQ(data_of(run_page(folder_ / "exp"))["run"]["state"], "running");
+  write_run_page(folder_ / "exp");
+  EXPECT_EQ(data_of(read_file(folder_ / "exp/report.html"))["run"]["state"], "stopped");
+}
+
 TEST_F(ReportPage, NeedsNoOtherFileAndCarriesTheLicenceOfChartJs) {
   write_test_run(folder_ / "exp", 1);
   const std::string page = run_page(folder_ / "exp");

@@ -9,7 +9,6 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-constexpr int kMaxDepth = 4, kMaxEntries = 100000;
 constexpr size_t kMaxRuns = 1000;
 
 // FNV-1a: the same id for the same path, in every process.
@@ -19,21 +18,39 @@ std::string id_of(const std::string& path) {
   return fmt::format("{:016x}", hash);
 }
 
-// Folders of runs, in any order. Folders that cannot be read have none.
-void find_runs(const fs::path& folder, int depth, int& entries, std::vector<fs::path>& found) {
-  if (is_run_folder(folder)) {
-    found.push_back(folder);
-    return;
+// Of the root, when it is a run itself: "runs/exp/" and "." have names, too.
+std::string name_of(const fs::path& root) {
+  const fs::path whole = fs::absolute(root).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
+// Adds the folders in one. Of a folder that cannot be read there are none.
+void add_folders(const fs::path& folder, const RunListLimits& limits, int& entries, std::vector<fs::path>& folders) {
+  std::error_code ignored, unknown;
+  int here = 0;
+  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
+    if (++here > limits.of_folder || ++entries > limits.entries) return;
+    const bool real_folder = it->is_directory(unknown) && !it->is_symlink(unknown);  // most files: without a stat()
+    if (real_folder && !it->path().filename().string().starts_with('.')) folders.push_back(it->path());
   }
-  if (depth == kMaxDepth) return;
-  std::error_code ignored;
-  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end && ++entries < kMaxEntries;
-       it.increment(ignored)) {
-    std::error_code unknown;
-    const bool real_folder = fs::is_directory(it->symlink_status(unknown));
-    if (real_folder && !it->path().filename().string().starts_with('.'))
-      find_runs(it->path(), depth + 1, entries, found);
+}
+
+// Folders of runs, those nearest to the root first.
+std::vector<fs::path> find_runs(const fs::path& root, const RunListLimits& limits) {
+  std::vector<fs::path> found, level = {root};
+  int entries = 0;
+  for (int depth = 0; !level.empty(); ++depth) {
+    std::vector<fs::path> below;
+    for (const fs::path& folder : level) {
+      if (is_run_folder(folder)) {
+        found.push_back(folder);
+      } else if (depth < limits.depth) {
+        add_folders(folder, limits, entries, below);
+      }
+    }
+    level = std::move(below);
   }
+  return found;
 }
 
 }  // namespace
@@ -52,14 +69,11 @@ const RunSummary& RunList::summary_of(const fs::path& folder, double now) {
 }
 
 const std::vector<ListedRun>& RunList::refresh(double now) {
-  std::vector<fs::path> folders;
-  int entries = 0;
-  find_runs(root_, 0, entries, folders);
+  const std::vector<fs::path> folders = find_runs(root_, limits_);
   runs_.clear();
   std::map<fs::path, Known> kept;
   for (const fs::path& folder : folders) {
-    const std::string name = folder == root_ ? fs::absolute(root_).lexically_normal().filename().string()
-                                             : folder.lexically_relative(root_).string();
+    const std::string name = folder == root_ ? name_of(root_) : folder.lexically_relative(root_).string();
     runs_.push_back({id_of(folder.string()), name, folder, summary_of(folder, now)});
     kept.insert(known_.extract(folder));
   }

@@ -1,7 +1,7 @@
 // The runs under a folder, for `yolov3 board`: found again and again, each known by an id that names no path.
 //
-// Goes four folders deep, not into runs, hidden folders or folders of links, and looks at 100,000 entries at most; of
-// more than 1000 runs the ones written last are listed. Threads: one at a time.
+// Goes four folders deep, not into runs, hidden folders or links to folders, the near ones first; of more than 1000 runs
+// the ones written last are listed. Threads: one at a time.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,17 @@ struct ListedRun {
   RunSummary summary;
 };
 
+// So that a folder of pictures beside the runs costs no time and hides no run.
+struct RunListLimits {
+  int depth = 4;          // folders
+  int of_folder = 10000;  // entries of one folder that are looked at
+  int entries = 100000;   // and of all
+};
+
 class RunList {
  public:
-  explicit RunList(std::filesystem::path root) : root_(std::move(root)) {}
+  explicit RunList(std::filesystem::path root, const RunListLimits& limits = {})
+      : root_(std::move(root)), limits_(limits) {}
 
   // Looks at the folders again; the ones written last come first. `now`: seconds since 1970.
   const std::vector<ListedRun>& refresh(double now);
@@ -41,6 +49,7 @@ class RunList {
   const RunSummary& summary_of(const std::filesystem::path& folder, double now);
 
   std::filesystem::path root_;
+  RunListLimits limits_;
   std::vector<ListedRun> runs_;
   std::map<std::filesystem::path, Known> known_;
   int64_t more_ = 0;

@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kMaxTableBytes = 32 << 20, kMaxOptionsBytes = 1 << 20, kMaxReportBytes = 16 << 20;
-constexpr size_t kMaxCurves = 24, kMaxTagBytes = 200, kMaxEventFiles = 1000;
+constexpr size_t kMaxCurves = 24, kMaxTagBytes = 200, kMaxEventFiles = 1000, kMaxEntries = 10000;
 constexpr double kQuietSeconds = 120;
 // Of the events only what results.csv does not have.
 constexpr std::array kCurvePrefixes = {"lr", "loss/", "speed/", "memory/"};
@@ -32,7 +32,9 @@ bool is_events_file(const fs::path& file) { return file.filename().string().star
 std::vector<fs::path> event_files(const fs::path& folder) {
   std::vector<fs::path> files;
   std::error_code ignored;
-  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored)) {
+  size_t entries = 0;
+  for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end && entries < kMaxEntries;
+       it.increment(ignored), ++entries) {
     if (is_events_file(it->path()) && it->is_regular_file(ignored)) files.push_back(it->path());
     if (files.size() == kMaxEventFiles) break;
   }
@@ -92,9 +94,11 @@ void judge(const RunTable& table, RunSummary& out) {
   if (map != nullptr && !std::isnan((*map)[*best])) out.map50_95 = (*map)[*best];
 }
 
-// A run writes after every update. One that has been quiet for long, by its own measure, is not going on.
-std::string state_of(const RunSummary& run, double now) {
+// A run writes after every update, and its report when it ends: by a signal, --time or --patience before its last epoch.
+// One that has been quiet for long, by its own measure, is not going on either.
+std::string state_of(const fs::path& folder, const RunSummary& run, double now) {
   if (run.epochs > 0 && run.epochs_done >= run.epochs) return "finished";
+  if (changed_at(folder / "report.html") >= run.updated) return "stopped";
   const double epoch = run.epochs_done > 0 && run.seconds > 0 ? run.seconds / run.epochs_done : 0;
   return now - run.updated < std::max(kQuietSeconds, 2 * epoch) ? "running" : "stopped";
 }
@@ -176,7 +180,7 @@ RunSummary summarize_run(const fs::path& folder, double now) {
 
 void refresh_state(const fs::path& folder, double now, RunSummary& run) {
   run.updated = last_change(folder);
-  run.state = state_of(run, now);
+  run.state = state_of(folder, run, now);
 }
 
 OptionTexts option_texts(const std::string& toml) {

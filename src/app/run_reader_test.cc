@@ -142,6 +142,18 @@ TEST_F(Runs, SummaryAndState) {
   EXPECT_NEAR(now() - run.updated, 1000, 60);
 }
 
+// For two minutes, or two epochs, it said "running".
+TEST_F(Runs, ARunThatHasWrittenItsReportHasStopped) {
+  const fs::path run = folder_ / "exp", report = run / "report.html", csv = run / "results.csv";
+  write_test_run(run, 3);
+  write_file(run / "args.toml", "epochs = 9\n");
+  write_file(report, "<!doctype html>");
+  fs::last_write_time(report, fs::last_write_time(csv) + std::chrono::seconds(5));
+  EXPECT_EQ(summarize_run(run, now()).state, "stopped");
+  fs::last_write_time(csv, fs::last_write_time(report) + std::chrono::seconds(5));  // it goes on
+  EXPECT_EQ(summarize_run(run, now()).state, "running");
+}
+
 TEST_F(Runs, OptionsAsText) {
   const OptionTexts texts =
       option_texts("command = \"train\"\nlr0 = 0.3\nname = \"a b\"\nsizes = [0.8, 2]\nval = true\nepochs = 25\n");
@@ -207,6 +219,22 @@ TEST_F(Runs, ListOfOneRun) {
   RunList list(folder_ / "exp");
   ASSERT_EQ(list.refresh(now()).size(), 1u);
   EXPECT_EQ(list.refresh(now())[0].name, "exp");
+  // With the slash of a shell's completion it had no name, and no link on the page.
+  EXPECT_EQ(RunList(folder_ / "exp/").refresh(now()).at(0).name, "exp");
+  EXPECT_EQ(RunList(folder_ / "exp/.").refresh(now()).at(0).name, "exp");
+}
+
+// Of 300,000 pictures beside the runs every one was asked for its kind, twice a second, and no run was found.
+TEST_F(Runs, AFolderOfPicturesHidesNoRun) {
+  write_test_run(folder_ / "runs/train/exp", 1);
+  for (const char* name : {"a/b", "m", "z"}) {
+    make_directories(folder_ / name);
+    for (int i = 0; i < 60; ++i) write_file(folder_ / name / (std::to_string(i) + ".jpg"), "");
+  }
+  RunList list(folder_, {.of_folder = 20, .entries = 70});
+  EXPECT_EQ(list.refresh(now()).size(), 1u);
+  RunList shallow(folder_, {.depth = 2});
+  EXPECT_EQ(shallow.refresh(now()).size(), 0u);
 }
 
 TEST_F(Runs, SlowListOfHundreds) {

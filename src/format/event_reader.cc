@@ -126,10 +126,10 @@ void EventReader::read(const std::function<void(const ScalarPoint&)>& take) {
   const uintmax_t size = std::filesystem::file_size(path_, ignored);
   if (!damage_.empty() || ignored || size < offset_ + kHeader + kFooter) return;
   std::ifstream file(path_, std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(offset_));  // once: each time would empty the stream's buffer
   std::string record;
   while (size >= offset_ + kHeader + kFooter) {
     std::string header(kHeader, '\0');
-    file.seekg(static_cast<std::streamoff>(offset_));
     if (!file.read(header.data(), kHeader)) return;
     const auto length = little_endian<uint64_t>(header);
     const bool sound = masked_crc32c(header.substr(0, 8)) == little_endian<uint32_t>(header.substr(8));

@@ -4,6 +4,8 @@
 
 #include <csignal>
 
+#include "base/files.h"
+#include "base/text.h"
 #include "format/model_file.h"
 #include "train/test_run.h"
 #include "train/trainer.h"
@@ -103,6 +105,10 @@ TEST_F(OverfitTraining, EndsWhenThePicturesAreKnownByHeart) {
               result.overfit_verdict.starts_with("overfit: passed: mAP50 1.0"))
       << result.overfit_verdict;
   EXPECT_TRUE(fs::exists(result.run_directory / "weights/best.h5"));
+  // The time was always 0:00, which is right under half a second only.
+  const std::string csv = read_file(result.run_directory / "results.csv");
+  const double seconds = parse_number(split(csv.substr(csv.rfind('\n', csv.size() - 2)), ',').at(1)).value_or(0);
+  EXPECT_EQ(result.overfit_verdict.ends_with("epochs, 0:00"), seconds < 0.5) << result.overfit_verdict << csv;
 }
 
 TEST_F(OverfitTraining, ALearningRateThatIsTooSmallIsBlamed) {

@@ -82,6 +82,10 @@ void check_sampling_options(const TrainOptions& options) {
       "--close-mosaic {} has no effect: nothing that it would end is on (mosaic, mixup, cutout, blur, noise, grey, "
       "degrees, scale, shear, shift)",
       options.close_mosaic);
+  check_usage(
+      options.close_mosaic == 0 || options.time_s == 0,
+      "--close-mosaic {}: with --time nobody knows which epochs will be the last; give --epochs instead of --time",
+      options.close_mosaic);
   check_usage(options.close_mosaic == 0 || options.close_mosaic < options.epochs,
               "--close-mosaic {}: of --epochs {} none would be left with strong augmentation", options.close_mosaic,
               options.epochs);

@@ -351,6 +351,7 @@ TEST_F(TrainerTest, OptionsThatCannotWorkAreRefused) {
   refuse([](TrainOptions& o) { o.augment.mosaic = 2; });
   refuse([](TrainOptions& o) { o.close_mosaic = 1; });
   refuse([](TrainOptions& o) { o.augment.mosaic = 1, o.close_mosaic = 2; });
+  refuse([](TrainOptions& o) { o.augment.mosaic = 1, o.close_mosaic = 1, o.epochs = 30, o.time_s = 60; });
   refuse([](TrainOptions& o) { o.image_weights = -1; });
   refuse([](TrainOptions& o) { o.class_weights = "1,2"; });
   refuse([](TrainOptions& o) { o.overfit = 2; });  // with augmentation

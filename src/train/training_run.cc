@@ -266,6 +266,7 @@ EpochRecord TrainingRun::judge_epoch() {
     Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_, data_.val,
                                      options_, directory_);
     add_validation(record, validation);
+    record.seconds = seconds_before_ + seconds_since(began_);
     if (interrupt_signal() == 0) overfit_.add(record, validation);
     judgement_ = Judgement{"val", position_.epoch, std::move(validation.metrics), std::move(validation.findings)};
   }

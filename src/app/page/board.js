@@ -16,11 +16,12 @@
     byTime: false,
     filter: '',
     handles: new Map(), // title -> chart of the comparison
+    drawn: '',          // what of which runs it shows
     open: null,         // {id, stamp, update}
   };
 
   async function get(path) {
-    const answer = await fetch(path, {cache: 'no-store'});
+    const answer = await fetch(path, {cache: 'no-store'}).catch(() => { throw new Error('the board does not answer; the page tries again'); });
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `${path}: ${answer.status}`);
     return answer.json();
   }
@@ -38,15 +39,17 @@
 
   function row(run, now) {
     const chosen = state.chosen.includes(run.id);
-    const box = el('input', {type: 'checkbox', 'aria-label': `compare ${run.name}`});
+    const box = el('input', {type: 'checkbox', 'aria-label': `compare ${run.name}`, 'data-run': run.id});
     box.checked = chosen;
+    box.disabled = !chosen && state.chosen.length >= kMostChosen;
+    if (box.disabled) box.title = `${kMostChosen} at most`;
     box.addEventListener('change', () => choose(run.id, box.checked));
     const swatch = el('span', {class: 'swatch'});
     if (chosen) swatch.style.background = colorOf(state.colors.get(run.id));
     const number = (text) => el('td', {class: 'n'}, text);
     return el('tr', chosen ? {class: 'chosen'} : {},
-        el('td', {}, box), el('td', {class: 'name'}, swatch, el('a', {href: '#run=' + run.id}, run.name)),
-        el('td', {}, el('span', {class: 'dot ' + run.state}), run.state),
+        el('td', {}, box), el('td', {class: 'name'}, swatch, el('a', {href: '#run=' + run.id, 'data-run': run.id}, run.name)),
+        el('td', {}, el('span', {class: 'dot ' + run.state}), el('span', {class: 'word'}, run.state)),
         number(`${run.epochs_done}${run.epochs ? '/' + run.epochs : ''}`), number(fixed(run.map50, 3)), number(fixed(run.map50_95, 3)),
         number(short(run.loss)), number(duration(run.seconds)), el('td', {class: 'dim'}, ago(now - run.updated)));
   }
@@ -56,7 +59,9 @@
     const shown = state.runs.filter((run) => run.name.toLowerCase().includes(wanted));
     const heads = ['', 'run', '', 'epochs', 'best mAP50', 'mAP50-95', 'loss', 'time', 'last written'];
     const head = el('tr', {}, ...heads.map((text, i) => el('th', i > 2 && i < 8 ? {class: 'n'} : {}, text)));
+    const held = byId('list').contains(document.activeElement) ? document.activeElement : null;
     byId('list').replaceChildren(head, ...shown.map((run) => row(run, now)));
+    if (held) [...byId('list').querySelectorAll(held.tagName)].find((one) => one.dataset.run === held.dataset.run)?.focus({preventScroll: true});
     const hidden = state.runs.length - shown.length + state.more;
     byId('count').textContent = `${shown.length} runs` + (hidden > 0 ? `, ${hidden} more not shown` : '');
   }
@@ -145,7 +150,7 @@
     }
     if (known.problem) run.problems.push(known.problem);
     if (openId() !== id) return;
-    const stamp = `${run.report_stamp} ${run.csv ? run.csv.values[0].length : 0} ${run.pictures.map((one) => one.stamp)} ${run.problems}`;
+    const stamp = `${run.report_stamp} ${run.csv.values.length > 0 ? run.csv.values[0].length : 0} ${run.pictures.map((one) => one.stamp)} ${run.problems}`;
     const pictures = run.pictures.map(({name, stamp: version}) => (
         {name, src: `/api/picture${query(id)}&name=${encodeURIComponent(name)}&stamp=${version}`}));
     const data = {run, report: known.report, pictures, command: run.command, live: true};
@@ -199,7 +204,10 @@
         state.data.delete(chosen);  // gone since the list was made
       }
     }
+    const stamp = JSON.stringify([state.byTime, state.chosen.map((id) => [id, state.data.get(id)?.updated])]);
+    if (stamp === state.drawn) return;  // nothing is new: the processor is the training's
     drawComparison();
+    state.drawn = stamp;
   }
 
   let running = false, again = false;
@@ -214,7 +222,7 @@
       await update();
       byId('trouble').textContent = '';
     } catch (error) {
-      byId('trouble').textContent = openId() === null ? 'The board does not answer; the page tries again.' : `This run cannot be shown: ${error.message}`;
+      byId('trouble').textContent = `${openId() === null ? 'News of the runs' : 'This run'} cannot be shown: ${error.message}`;
     }
     running = false;
     document.documentElement.dataset.ready = 'yes';  // for tests: something was drawn

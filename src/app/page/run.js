@@ -17,12 +17,14 @@ const yolov3 = (() => {
   function columnPoints(run, name, xName) {
     const ys = column(run, name), xs = column(run, xName || 'epoch');
     const scale = xName === 'time' ? 1 / 3600 : 1, first = xName === 'time' ? 0 : 1;
-    return ys.map((y, i) => ({x: xs[i] * scale + first, y: isNumber(y) ? y : NaN}));
+    return ys.map((y, i) => ({x: xs[i] * scale + first, y: isNumber(y) ? y : NaN})).filter((_, i) => isNumber(xs[i]));
   }
 
+  // Of the parts that there are: other programs divide the loss otherwise.
   function sumPoints(run, prefix, xName) {
-    const parts = ['box_loss', 'obj_loss', 'cls_loss'].map((name) => columnPoints(run, prefix + name, xName));
-    return parts[0].map((point, i) => ({x: point.x, y: sum(parts.map((part) => part[i].y))}));
+    const names = run && run.csv ? run.csv.columns.filter((name) => name.startsWith(prefix) && name.endsWith('_loss')) : [];
+    const parts = names.map((name) => columnPoints(run, name, xName));
+    return parts.length === 0 ? [] : parts[0].map((point, i) => ({x: point.x, y: sum(parts.map((part) => part[i].y))}));
   }
 
   function curvePoints(run, tag) {
@@ -44,7 +46,8 @@ const yolov3 = (() => {
   // On a logarithmic axis where the values are far apart and above 0.
   function wantsLog(series) {
     const values = series.flatMap((line) => line.points.map((point) => point.y)).filter(isNumber);
-    return values.length > 0 && Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values);
+    const least = values.reduce((a, b) => Math.min(a, b), Infinity), most = values.reduce((a, b) => Math.max(a, b), 0);
+    return values.length > 0 && least > 0 && most > 10 * least;
   }
 
   // ---- training
@@ -57,7 +60,7 @@ const yolov3 = (() => {
        series: [csv('mAP50', 'metrics/mAP_0.5', 0), csv('mAP50-95', 'metrics/mAP_0.5:0.95', 1)]},
       {title: 'Precision and recall', note: 'each class at its best score, IoU 0.5', x: 'epoch', min: 0, max: 1,
        series: [csv('precision', 'metrics/precision', 0), csv('recall', 'metrics/recall', 1)]},
-      {title: 'Loss', note: 'box, objectness and class together', x: 'epoch',
+      {title: 'Loss', note: 'its parts together', x: 'epoch',
        series: [{label: 'training', color: 0, points: sumPoints(run, 'train/')},
                 {label: 'validation', color: 1, points: sumPoints(run, 'val/')}]},
       {title: 'Parts of the loss', note: 'validation is dashed', x: 'epoch',
@@ -352,12 +355,13 @@ const yolov3 = (() => {
         el('figure', {}, el('img', {src, alt: texts[name] || name, loading: 'lazy'}), el('figcaption', {}, texts[name] || name)))));
   }
 
-  function drawOptions(root, data) {
+  function drawOptions(root, data, open) {
+    const options = data.run ? data.run.args : data.args;
+    if (!data.command && (!options || options.length === 0)) return;
     root.append(el('h2', {id: 'repeat'}, 'To repeat it'));
     if (data.command) root.append(el('pre', {class: 'command'}, data.command));
-    const options = data.run ? data.run.args : data.args;
     if (!options || options.length === 0) return;
-    root.append(el('details', {}, el('summary', {}, `All ${options.length} options`), el('div', {class: 'scroll'},
+    root.append(el('details', open ? {open: ''} : {}, el('summary', {}, `All ${options.length} options`), el('div', {class: 'scroll'},
         el('table', {class: 'options'}, ...options.map(([key, value]) => el('tr', {}, el('td', {}, key), el('td', {}, value)))))));
   }
 
@@ -369,16 +373,17 @@ const yolov3 = (() => {
   // data: run (docs/report.md, /api/run), report (report.json), pictures [{name, src}], command, args. Returns a function
   // that puts the newer points of a run into what was drawn; it answers false when all must be drawn anew.
   function draw(root, data) {
+    const open = root.querySelector('details[open]') !== null;
     forget(root);
     root.replaceChildren();
     for (const problem of (data.run && data.run.problems) || []) root.append(el('p', {class: 'bad'}, problem));
     const body = el('div', {}), figuresOf = (some) => attempt(body, 'The figures', () => tiles(some)) || el('div', {});
     let figures = figuresOf(data);
     root.append(figures, body);
-    const handles = data.run ? drawTraining(body, data.run) : new Map();
+    const handles = (data.run && attempt(body, 'The curves', () => drawTraining(body, data.run))) || new Map();
     if (data.report) attempt(body, 'report.json', () => (data.report.judgement ? drawJudgement : drawData)(body, data.report));
     drawPictures(body, data.pictures);
-    drawOptions(body, data);
+    drawOptions(body, data, open);
     const nav = navigation(body);
     if (nav && !data.live) body.before(nav);
     return (newer) => {
