@@ -219,7 +219,7 @@ TEST(Ranks, SeveralRanksAreOneWithTheSameSamples) {
   expect_same_steps(3, sgd_options(), "3 ranks");
 }
 
-TEST(Ranks, EveryNormOfTheLossIsOfAllPictures) {
+TEST(Ranks, SlowEveryNormOfTheLossIsOfAllPictures) {
   TrainOptions options = sgd_options();
   options.loss.norm = LossNorm::positives;
   expect_same_steps(3, options, "norm by positives");
@@ -275,6 +275,31 @@ TEST(Ranks, APictureThatIsNoNumberStopsTheStepOnAll) {
     ranks.leave();
   });
   EXPECT_EQ(errors, Errors(2));
+}
+
+TEST(Ranks, OtherWeightsOnOneRankAreNamedOnAll) {
+  const NetworkSpec spec = small_network();
+  const Errors errors = as_ranks(3, [&](const RankPlace& place) {
+    Ranks ranks(place, kTimeoutSeconds, torch::kCPU);
+    TorchNetwork network(spec, random_weights(spec, {.seed = 2}), torch::kCPU, false);
+    check_same_weights(ranks, network, 1);
+    if (place.rank == 2) {
+      const torch::NoGradGuard no_grad;
+      torch::Tensor last = network.params().back().view({-1});
+      last[0] = std::nextafter(last[0].item<float>(), 10.0f);
+    }
+    std::string error;
+    try {
+      check_same_weights(ranks, network, 2);
+    } catch (const Error& e) {
+      error = e.what();
+    }
+    ranks.leave();
+    check(error.empty(), "{}", error);
+  });
+  for (const std::string& error : errors) {
+    EXPECT_NE(error.find("after step 2 rank 2 has other weights than rank 0"), std::string::npos) << error;
+  }
 }
 
 // --- Whole runs -------------------------------------------------------------------------------------------------------
