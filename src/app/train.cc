@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include "app/augment_options.h"
@@ -11,12 +12,14 @@
 #include "app/options.h"
 #include "app/presets.h"
 #include "app/program.h"
+#include "app/rank_start.h"
 #include "app/report_page.h"
 #include "app/target_options.h"
 #include "app/train_options.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/log_rank.h"
 #include "base/text.h"
 #include "train/overfit_defaults.h"
 
@@ -27,7 +30,8 @@ struct TrainCommand {
   TrainOptions train;
   ImageSize imgsz{train.width, train.height};
   std::string bad_data = "skip";
-  std::string save_every = "0", time = "0";
+  std::string save_every = "0", time = "0", rank_timeout = "60s";
+  int ranks = 0;
   std::string preset = "notes";
   TargetWords target_words;
   LossWords loss_words;
@@ -138,7 +142,8 @@ void add_schedule_options(Options& options, TrainOptions& t) {
   options.add("epochs", &t.epochs, "times through the data").range(1, 1000000);
   options
       .add("batch", &t.batch,
-           "pictures that go through the network together; auto = the most that fit into memory, at most 64")
+           "pictures that go through the network together, on all ranks; auto = the most that fit into memory, at most "
+           "64")
       .alias("batch-size")
       .range(1, 4096)
       .word("auto", kAutoBatch);
@@ -217,6 +222,23 @@ void add_run_options(Options& options, TrainOptions& t) {
               "measure mAP on the val split after each epoch; false = no best.h5 either, only last.h5");
 }
 
+void add_rank_options(Options& options, TrainCommand& c) {
+  options.group("Several processes (docs/ranks.md)");
+  options
+      .add("ranks", &c.ranks,
+           "train on this machine by so many processes, each with its share of every batch; 0 = one, or as the "
+           "variables "
+           "of torchrun or mpirun say (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT)")
+      .range(0, 1024)
+      .unrecorded();
+  options.add("sync-bn", &c.train.sync_bn,
+              "batch norm by the statistics of all ranks' pictures, as if one had them all; oneDNN's engine only");
+  options
+      .add("rank-timeout", &c.rank_timeout,
+           "how long ranks wait for one that does not come; then they end and name it, and --resume goes on")
+      .placeholder("TIME");
+}
+
 // The life of a run: checkpoints, its end, and what a step that is not finite does.
 void add_life_options(Options& options, TrainCommand& c) {
   TrainOptions& t = c.train;
@@ -249,6 +271,7 @@ void add_options(Options& options, TrainCommand& c) {
   add_optimizer_options(options, c.train);
   add_target_and_loss_options(options, c);
   add_run_options(options, c.train);
+  add_rank_options(options, c);
   add_life_options(options, c);
 }
 
@@ -287,6 +310,7 @@ void finish(TrainCommand& c) {
   t.data.threads = t.threads;
   t.save_every_s = seconds_of(c.save_every, "save-every");
   t.time_s = seconds_of(c.time, "time");
+  t.rank_timeout_s = seconds_of(c.rank_timeout, "rank-timeout");
 }
 
 // However the run ends, its report is written.
@@ -294,7 +318,7 @@ TrainResult train_and_report(const TrainOptions& options, const std::string& arg
   std::filesystem::path folder;
   try {
     TrainResult result = train(options, args_toml, {}, [&](const std::filesystem::path& made) { folder = made; });
-    write_run_page(result.run_directory);
+    if (options.place.rank == 0) write_run_page(result.run_directory);
     return result;
   } catch (...) {
     if (!folder.empty()) write_run_page(folder);
@@ -313,6 +337,15 @@ TrainOptions parse_train_options(const std::string& args_toml, const std::string
   finish_loss_options(options, c.loss_words, c.train.loss);
   finish(c);
   return c.train;
+}
+
+// Before there are processes, so that it is said once.
+void check_rank_count(const TrainCommand& c) {
+  if (c.train.batch == kAutoBatch || c.train.batch < c.ranks) {
+    throw Error(fmt::format("--ranks {}: --batch {} is of all ranks together; give a number of at least {}", c.ranks,
+                            c.train.batch == kAutoBatch ? "auto" : std::to_string(c.train.batch), c.ranks),
+                Error::Kind::usage);
+  }
 }
 
 int run_train(const std::vector<std::string>& arguments) {
@@ -346,7 +379,20 @@ int run_train(const std::vector<std::string>& arguments) {
   prepare_overfit(options, c);
   refuse_idle_options(options, c.train);
   install_interrupt_handlers();
+  const std::optional<RankPlace> place =
+      parse_rank_place([](const std::string& name) { return std::getenv(name.c_str()); });
+  if (place && c.ranks > 0 && place->ranks != c.ranks) {
+    throw Error(fmt::format("--ranks {}: this process was started as one of {}", c.ranks, place->ranks),
+                Error::Kind::usage);
+  }
+  if (place) c.train.place = *place;
+  if (!place && c.ranks > 1) {
+    check_rank_count(c);
+    return run_ranks(arguments, c.ranks, c.train.rank_timeout_s);
+  }
+  log_as_rank(c.train.place.rank);
   const TrainResult result = train_and_report(c.train, options.to_toml());
+  if (c.train.place.rank > 0) return 0;
   if (result.interrupted) {
     const std::filesystem::path& folder = result.run_directory;
     log_info("to go on: yolov3 train --config {} --project {} --name {} --resume", (folder / "args.toml").string(),

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <mutex>
 
+#include "base/log_rank.h"
+
 namespace yolov3 {
 namespace {
 
@@ -12,6 +14,7 @@ namespace {
 struct Terminal {
   std::mutex mutex;
   std::string status;
+  int rank = 0;
 };
 
 Terminal& terminal() {
@@ -28,9 +31,21 @@ bool stderr_is_terminal() {
   return answer;
 }
 
+void log_as_rank(int rank) {
+  Terminal& out = terminal();
+  const std::lock_guard lock(out.mutex);
+  out.rank = rank;
+}
+
 void log_line(const std::string& text) {
   Terminal& out = terminal();
   const std::lock_guard lock(out.mutex);
+  if (out.rank > 0) {
+    if (text.starts_with("warning: ") || text.starts_with("error: ")) {
+      std::fprintf(stderr, "[rank %d] %s\n", out.rank, text.c_str());
+    }
+    return;
+  }
   const bool redraw = !out.status.empty();
   std::fprintf(stderr, "%s%s\n%s", redraw ? kClearLine : "", text.c_str(), out.status.c_str());
   std::fflush(stderr);
@@ -40,6 +55,7 @@ void log_status(const std::string& text) {
   if (!stderr_is_terminal()) return;
   Terminal& out = terminal();
   const std::lock_guard lock(out.mutex);
+  if (out.rank > 0) return;
   out.status = text;
   std::fprintf(stderr, "%s%s", kClearLine, text.c_str());
   std::fflush(stderr);

@@ -20,6 +20,9 @@ constexpr uint64_t kSizeStream = uint64_t{1} << 62;  // + the group of batches
 
 void check_options(const LoaderOptions& options) {
   check(options.batch >= 1, "the batch size must be at least 1, not {}", options.batch);
+  check(options.ranks >= 1 && options.rank >= 0 && options.rank < options.ranks, "rank {} of {}: expected 0 to {}",
+        options.rank, options.ranks, options.ranks - 1);
+  check(options.batch >= options.ranks, "a batch of {} cannot be shared by {} ranks", options.batch, options.ranks);
   check(options.width >= 1 && options.height >= 1, "the network input must be at least 1x1, not {}x{}", options.width,
         options.height);
   check(options.multi_scale_every >= 1, "multi_scale_every must be at least 1, not {}", options.multi_scale_every);
@@ -108,7 +111,15 @@ void Loader::Impl::begin_batch() {
   }
   const int64_t first = next_batch * options.batch, end = std::min(first + options.batch, example_count);
   Batch& batch = pending->batch;
-  for (int64_t i = first; i < end; ++i) {
+  batch.whole = end - first;
+  int64_t mine = first + batch.whole * options.rank / options.ranks;
+  int64_t next_rank = first + batch.whole * (options.rank + 1) / options.ranks;
+  batch.counts = mine < next_rank;
+  if (!batch.counts) {
+    mine = first;
+    next_rank = first + 1;
+  }
+  for (int64_t i = mine; i < next_rank; ++i) {
     batch.examples.push_back(order[static_cast<size_t>(i)].example);
     pending->streams.push_back(order[static_cast<size_t>(i)].stream);
   }

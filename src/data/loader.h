@@ -6,6 +6,7 @@
 //
 // Frame: boxes leave in the network's pixels; image_from_net with the batch's letterbox gives pixels of the original
 // picture, whatever size was decoded (with augmentation: pixels of the augmented picture).
+// Ranks: the shares of all ranks, put together in their order, are the batches of one rank alone.
 // Errors: Error, naming picture and origin, from next(). Threads: one thread drives a Loader; its workers are inside.
 #pragma once
 
@@ -24,6 +25,8 @@ namespace yolov3 {
 
 struct LoaderOptions {
   int batch = 8;
+  int rank = 0,
+      ranks = 1;  // of each batch this rank's share alone is loaded: whole * rank / ranks up to the next rank's
   int width = 416, height = 416;  // of the network input
   std::vector<int> multi_scale;   // square sizes, one drawn every multi_scale_every batches, for width x height
   int multi_scale_every = 10;

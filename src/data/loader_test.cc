@@ -49,6 +49,44 @@ void expect_same(const std::vector<Batch>& a, const std::vector<Batch>& b, const
   for (size_t i = 0; i < a.size(); ++i) expect_same(a[i], b[i], what + ", batch " + std::to_string(i));
 }
 
+// 23 pictures in batches of 4: the last has 3, fewer than the 4 ranks.
+TEST_F(LoaderTest, TheSharesOfAllRanksAreTheBatchesOfOne) {
+  const Dataset dataset = make_dataset(23);
+  LoaderOptions options = small_options(2);
+  options.shuffle = options.augmented = true;
+  Loader alone(dataset, options);
+  const std::vector<Batch> want = run_epoch(alone, 1);
+  for (const int ranks : {2, 3, 4}) {
+    std::vector<std::vector<Batch>> shares;
+    for (int rank = 0; rank < ranks; ++rank) {
+      options.rank = rank;
+      options.ranks = ranks;
+      Loader loader(dataset, options);
+      shares.push_back(run_epoch(loader, 1));
+      ASSERT_EQ(shares.back().size(), want.size());
+    }
+    for (size_t b = 0; b < want.size(); ++b) {
+      std::vector<int64_t> examples;
+      std::vector<float> numbers;
+      for (const auto& share : shares) {
+        EXPECT_EQ(share[b].whole, static_cast<int64_t>(want[b].examples.size()));
+        EXPECT_EQ(share[b].examples.size(), static_cast<size_t>(share[b].images.dim(0)));
+        if (!share[b].counts) {
+          EXPECT_EQ(share[b].examples, std::vector<int64_t>{want[b].examples[0]});
+          continue;
+        }
+        examples.insert(examples.end(), share[b].examples.begin(), share[b].examples.end());
+        numbers.insert(numbers.end(), share[b].images.data(), share[b].images.data() + share[b].images.size());
+      }
+      EXPECT_EQ(examples, want[b].examples) << ranks << " ranks, batch " << b;
+      EXPECT_TRUE(std::ranges::equal(numbers, want[b].images.values())) << ranks << " ranks, batch " << b;
+    }
+  }
+  options.rank = 0;
+  options.ranks = 5;
+  EXPECT_THROW(Loader(dataset, options), Error) << "a batch of 4 for 5 ranks";
+}
+
 TEST_F(LoaderTest, TheSameBytesForAnyNumberOfWorkers) {
   const Dataset dataset = make_dataset(23);
   std::vector<Batch> want[2];

@@ -64,8 +64,9 @@ struct EngineNetwork::Function : torch::autograd::Function<Function> {
   }
 };
 
-EngineNetwork::EngineNetwork(TorchNetwork& network, TrainingOptions options)
+EngineNetwork::EngineNetwork(TorchNetwork& network, TrainingOptions options, GradientSums* sums)
     : network_(network),
+      sums_(sums),
       engine_(network.spec(), tensors_of(network), std::move(options)),
       anchor_(torch::zeros({1}, torch::requires_grad())) {}
 
@@ -92,6 +93,7 @@ void EngineNetwork::backward(const std::vector<torch::Tensor>& map_gradients) {
 
 std::vector<float*> EngineNetwork::gradients() {
   std::vector<float*> into;
+  if (sums_ != nullptr) sums_->begin();
   for (size_t i = 0; i < network_.params().size(); ++i) {
     torch::Tensor& param = network_.params()[i];
     const bool wanted = param.requires_grad() && engine_.has_gradient(i);
@@ -204,9 +206,18 @@ void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, cons
 }
 
 std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const std::optional<TrainingPlan>& plan,
-                                                   const TrainOptions& options) {
+                                                   const TrainOptions& options, GradientSums* sums) {
   if (!plan) return nullptr;
-  return std::make_unique<EngineNetwork>(network, engine_options(*plan, network.spec(), options));
+  TrainingOptions engine = engine_options(*plan, network.spec(), options);
+  if (sums == nullptr) return std::make_unique<EngineNetwork>(network, std::move(engine));
+  engine.gradients_ready = [sums](int layer) { sums->ready(layer); };
+  if (options.sync_bn) {
+    engine.sum_over_ranks = [sums](std::span<double> numbers) {
+      if (!sums->counts()) std::ranges::fill(numbers, 0.0);
+      sums->ranks().sum(numbers);
+    };
+  }
+  return std::make_unique<EngineNetwork>(network, std::move(engine), sums);
 }
 
 }  // namespace yolov3

@@ -14,19 +14,21 @@
 #include "engine/torch_network.h"
 #include "engine/training_engine.h"
 #include "train/options.h"
+#include "train/rank_gradients.h"
 
 namespace yolov3 {
 
 class EngineNetwork {
  public:
-  // network: on the CPU, and outlives this. Errors: TrainingEngine's.
-  EngineNetwork(TorchNetwork& network, TrainingOptions options);
+  // network: on the CPU, and outlives this. sums: of the gradients over ranks, told of each layer's, or null. Errors:
+  // TrainingEngine's.
+  EngineNetwork(TorchNetwork& network, TrainingOptions options, GradientSums* sums = nullptr);
 
   // As TorchNetwork::forward() in training; dropout draws from LibTorch's generator. images: N,3,H,W float32.
   // The maps are valid until the next call.
   std::vector<torch::Tensor> forward(const torch::Tensor& images);
 
-  // Euclidean norm of the gradients of the last backward pass; not finite when any of them is not.
+  // Euclidean norm of the gradients of the last backward pass, of this rank alone; not finite when any of them is not.
   double gradient_norm() const { return std::sqrt(gradient_squares_); }
 
   void parameters_changed() { engine_.parameters_changed(); }  // to be told after each update
@@ -41,6 +43,7 @@ class EngineNetwork {
   std::vector<float*> gradients();
 
   TorchNetwork& network_;
+  GradientSums* sums_;
   TrainingEngine engine_;
   torch::Tensor anchor_;  // what autograd thinks the maps come from
   double gradient_squares_ = 0;
@@ -61,8 +64,8 @@ std::string plan_text(const std::optional<TrainingPlan>& plan);
 void check_training_plan(const TrainingPlan& plan, const NetworkSpec& spec, const TrainOptions& options,
                          int64_t pictures);
 
-// Null without a plan.
+// Null without a plan. With options.sync_bn batch norm's sums are added up over the ranks of `sums` too.
 std::unique_ptr<EngineNetwork> make_engine_network(TorchNetwork& network, const std::optional<TrainingPlan>& plan,
-                                                   const TrainOptions& options);
+                                                   const TrainOptions& options, GradientSums* sums = nullptr);
 
 }  // namespace yolov3

@@ -29,7 +29,7 @@ constexpr const char* kChildVariable = "YOLOV3_KILLED_RUN";  // folder of the te
 constexpr int kChildPipe = 3;
 constexpr size_t kBatchBytes = 4096;  // through the pipe after each batch; it holds four of them
 
-class KilledRun : public RunTest {
+class KilledRun : public TrainingRunTest {
  protected:
   // 10 batches an epoch, a save every few of them.
   TrainOptions run_of(const std::string& kind, const std::string& name) const {

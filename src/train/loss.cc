@@ -1,6 +1,7 @@
 #include "train/loss.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/usage.h"
@@ -187,7 +188,7 @@ Divisors divisors(LossNorm norm, int64_t batch, int64_t positives, int64_t all_p
 
 HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
                    const std::vector<std::vector<Annotation>>& objects, const Targets& targets,
-                   const LossOptions& options) {
+                   const LossOptions& options, const LossCounts& whole) {
   const int64_t anchors = static_cast<int64_t>(head.anchors.size()), batch = raw_map.size(0);
   const torch::Tensor raw =
       raw_map.contiguous().view({batch, anchors, 5 + head.classes, raw_map.size(2), raw_map.size(3)});
@@ -197,8 +198,9 @@ HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
 
   HeadLoss loss;
   loss.positives = cells.image.size(0);
-  const Divisors by = divisors(options.norm, batch, loss.positives, static_cast<int64_t>(targets.positives.size()),
-                               logits.numel(), head.classes);
+  const int64_t all_positives = std::accumulate(whole.positives.begin(), whole.positives.end(), int64_t{0});
+  const Divisors by = divisors(options.norm, whole.pictures, whole.positives[static_cast<size_t>(index)], all_positives,
+                               logits.numel() / batch * whole.pictures, head.classes);
   const torch::Tensor at_positives = raw.index({cells.image, cells.anchor, Slice(), cells.gy, cells.gx});  // P,5+K
   const torch::Tensor predicted = predicted_boxes(at_positives, cells, head);
   loss.parts.giou = box_part(at_positives, predicted, cells, head, options) / by.box;
@@ -221,14 +223,27 @@ HeadLoss head_loss(const torch::Tensor& raw_map, int index, const Head& head,
 
 }  // namespace
 
+LossCounts loss_counts(int64_t pictures, const Targets& targets, size_t heads) {
+  LossCounts counts{pictures, std::vector<int64_t>(heads)};
+  for (const Assignment& positive : targets.positives) ++counts.positives[static_cast<size_t>(positive.head)];
+  return counts;
+}
+
 YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads,
                    const std::vector<std::vector<Annotation>>& objects_net, const Targets& targets,
                    const LossOptions& options) {
+  const int64_t pictures = raw_maps.empty() ? 0 : raw_maps[0].size(0);
+  return yolo_loss(raw_maps, heads, objects_net, targets, options, loss_counts(pictures, targets, heads.size()));
+}
+
+YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads,
+                   const std::vector<std::vector<Annotation>>& objects_net, const Targets& targets,
+                   const LossOptions& options, const LossCounts& whole) {
   check(raw_maps.size() == heads.size(), "{} raw maps for {} heads", raw_maps.size(), heads.size());
   check_head_balance(options, heads.size());
   YoloLoss loss;
   for (size_t h = 0; h < heads.size(); ++h) {
-    loss.heads.push_back(head_loss(raw_maps[h], static_cast<int>(h), heads[h], objects_net, targets, options));
+    loss.heads.push_back(head_loss(raw_maps[h], static_cast<int>(h), heads[h], objects_net, targets, options, whole));
   }
   const auto zero = torch::zeros({}, raw_maps[0].options());
   loss.parts = {zero, zero, zero};

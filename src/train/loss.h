@@ -36,11 +36,24 @@ struct YoloLoss {
   std::vector<HeadLoss> heads;  // unweighted
 };
 
+// What the sums of a loss are divided by comes from these (LossOptions::norm): of the batch itself, or, where several
+// ranks share it, of their parts together. Then the parts' losses, and their gradients, add up to those of the whole.
+struct LossCounts {
+  int64_t pictures = 0;
+  std::vector<int64_t> positives;  // of each head
+};
+LossCounts loss_counts(int64_t pictures, const Targets& targets, size_t heads);
+
 // heads must describe the grids of the raw maps. Objects are the targets' (Targets index them). Errors: a head balance
 // for another number of heads.
 YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads,
                    const std::vector<std::vector<Annotation>>& objects_net, const Targets& targets,
                    const LossOptions& options);
+
+// The same with the counts of the whole that this is a part of.
+YoloLoss yolo_loss(const std::vector<torch::Tensor>& raw_maps, const std::vector<Head>& heads,
+                   const std::vector<std::vector<Annotation>>& objects_net, const Targets& targets,
+                   const LossOptions& options, const LossCounts& whole);
 
 // Errors: settings without meaning, naming the option.
 void check_loss_options(const LossOptions& options);

@@ -29,7 +29,7 @@ TEST(LargestBatch, IsTheLastThatFits) {
   EXPECT_EQ(largest_batch(1, 100000, total), 1);
 }
 
-class MemoryPlan : public RunTest {
+class MemoryPlan : public TrainingRunTest {
  protected:
   MemoryEstimate estimate(const TrainOptions& o) const {
     return estimate_memory(spec_, o, choose_plan(o, spec_), 1000, 2);

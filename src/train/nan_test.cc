@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class NanRun : public RunTest {
+class NanRun : public TrainingRunTest {
  protected:
   NanRun() {
     NetworkBuilder net({3, 64, 64});

@@ -58,6 +58,14 @@ struct LossOptions {
   SmoothTo smooth_to = SmoothTo::uniform;
 };
 
+// Which of several processes that train one network this is, and where they meet: docs/ranks.md.
+struct RankPlace {
+  int rank = 0, ranks = 1;         // rank 0 writes
+  std::string host = "127.0.0.1";  // of rank 0
+  int port = 29500;                // there
+  int local_ranks = 1;             // of this machine, that share its cores
+};
+
 constexpr int kAutoBatch = -1;  // as TrainOptions::batch: the largest that fits into memory (train/memory_plan.h)
 
 struct TrainOptions {
@@ -65,7 +73,7 @@ struct TrainOptions {
   std::string model = "yolov3";   // yolov3, yolov3-spp, yolov3-tiny or FILE.cfg
   std::filesystem::path weights;  // --weights: start from these
   int epochs = 30;
-  int batch = 8;
+  int batch = 8;                   // pictures of all ranks together
   int width = 416, height = 416;   // --imgsz S or WxH, multiples of 32
   std::vector<int> multi_scale;    // --multi-scale 320,352,...: square sizes drawn anew every few batches
   int multi_scale_every = 10;      // batches
@@ -112,6 +120,10 @@ struct TrainOptions {
   int patience = 0;             // epochs without a better mAP after which the run ends; 0 = never
   double time_s = 0;            // seconds that the whole run may take, in place of epochs; 0 = no limit
   std::string on_nan = "stop";  // what a step that is not finite does: stop, skip, rollback
+
+  RankPlace place;
+  bool sync_bn = false;        // batch norm by the statistics of all ranks' pictures
+  double rank_timeout_s = 60;  // after which a rank that does not come is given up
 };
 
 }  // namespace yolov3

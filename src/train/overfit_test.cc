@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class OverfitTraining : public RunTest {
+class OverfitTraining : public TrainingRunTest {
  protected:
   // As `yolov3 train --overfit 4` chooses, for a network of seven small layers.
   TrainOptions overfit_options(int epochs) const {

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class RunLife : public RunTest {
+class RunLife : public TrainingRunTest {
  protected:
   static Checkpoint at_end(const TrainResult& result) { return *load_checkpoint(result.run_directory / "weights"); }
 

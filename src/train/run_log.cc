@@ -71,7 +71,8 @@ std::map<std::string, std::string> model_facts(const EpochRecord& record, const 
   return facts;
 }
 
-RunLog::RunLog(fs::path directory) : directory_(std::move(directory)), csv_(directory_ / "results.csv") {
+RunLog::RunLog(fs::path directory, bool writes)
+    : directory_(std::move(directory)), writes_(writes), csv_(directory_ / "results.csv") {
   attempt(kEvents, [&] { events_.emplace(directory_); });
 }
 
@@ -84,6 +85,7 @@ void RunLog::go_on(const RunPosition& position, const std::optional<std::string>
 }
 
 bool RunLog::attempt(const std::string& what, const std::function<void()>& write) {
+  if (!writes_) return true;
   try {
     if (!fs::exists(directory_ / "weights")) {
       make_directories(directory_ / "weights");

@@ -47,7 +47,8 @@ std::map<std::string, std::string> model_facts(const EpochRecord& record, const 
 
 class RunLog {
  public:
-  explicit RunLog(std::filesystem::path directory);
+  // writes: false for a rank that is not the first: every call then does nothing.
+  explicit RunLog(std::filesystem::path directory, bool writes = true);
 
   // The run goes on at `position`, whose checkpoint had these results (nothing: results.csv itself is asked): rows and
   // events from there on are of steps that are lost, and are written anew.
@@ -69,6 +70,7 @@ class RunLog {
   void draw_curves() const;
 
   std::filesystem::path directory_;
+  bool writes_;
   std::optional<EventWriter> events_;
   ResultsCsv csv_;
   std::map<std::string, std::string> failing_;  // what, and why

@@ -211,7 +211,13 @@ int64_t batches_per_update(const TrainOptions& options) {
   return options.nominal_batch > 0 ? (options.nominal_batch + options.batch - 1) / options.batch : 1;
 }
 
+int share_of_batch(int batch, int ranks) { return (batch + ranks - 1) / ranks; }
+
 void check_options(const TrainOptions& options) {
+  check_usage(options.batch == kAutoBatch || options.batch >= options.place.ranks,
+              "--batch {}: it is of all ranks together, and {} of them cannot share it", options.batch,
+              options.place.ranks);
+  check_usage(options.rank_timeout_s >= 1, "--rank-timeout: expected at least 1s, not {}s", options.rank_timeout_s);
   check_usage(!options.name.empty() && options.name != "." && options.name != ".." &&
                   options.name.find('/') == std::string::npos,
               "--name '{}': expected the name of one folder, without a slash; --project is the folder it lies in",

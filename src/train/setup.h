@@ -31,6 +31,9 @@ Schedule make_schedule(const TrainOptions& options, int64_t steps_per_epoch);
 // Batches whose gradients make one update; at the end of an epoch it may be fewer.
 int64_t batches_per_update(const TrainOptions& options);
 
+// The most pictures of a batch that one of so many ranks has.
+int share_of_batch(int batch, int ranks);
+
 // Feature maps of a batch are blocks of up to 100 MB. Left to itself, malloc gives each back to the system at once and
 // the next step pays for every page again. For the whole process.
 void keep_freed_memory();

@@ -13,6 +13,7 @@
 #include "train/engine_network.h"
 #include "train/memory_plan.h"
 #include "train/overfit.h"
+#include "train/rank_state.h"
 #include "train/setup.h"
 #include "train/stopping.h"
 
@@ -137,6 +138,8 @@ int64_t checkpoint_bytes(const std::optional<Checkpoint>& checkpoint) {
 // The largest batch that fits, where it is asked for; and a word on the memory in any case. program: bytes that the
 // process has without the network.
 void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
+  check_usage(options.batch != kAutoBatch || options.place.ranks == 1,
+              "--batch auto: the memory of one machine says nothing of the others'; give a number");
   if (!start.device.is_cpu()) {
     check_usage(options.batch != kAutoBatch,
                 "--batch auto: only the memory of a CPU is known beforehand; give a number");
@@ -144,7 +147,7 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
   }
   const auto estimate_of = [&](int batch) {
     TrainOptions with = options;
-    with.batch = batch;
+    with.batch = share_of_batch(batch, options.place.ranks);
     return estimate_memory(start.spec, with, start.plan, program, static_cast<int64_t>(start.data.val.examples.size()));
   };
   const int64_t available = available_memory(), reach = process_memory() + available;
@@ -172,8 +175,34 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
 
 }  // namespace
 
-Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint) {
-  if (options.time_s == 0 && options.warmup_epochs >= options.epochs) {
+namespace {
+
+// The first rank chooses, which may take a while; the others do as it does.
+void decide_plan(Start& start, const TrainOptions& options, const std::optional<Checkpoint>& checkpoint, Ranks& ranks) {
+  TrainOptions for_plan = options;
+  for_plan.batch = options.batch == kAutoBatch ? TrainOptions{}.batch : share_of_batch(options.batch, ranks.size());
+  if (ranks.first()) {
+    start.plan = choose_plan(for_plan, start.spec, checkpoint ? checkpoint->plan() : "");
+    start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
+  }
+  const std::string first = ranks.text_from_first(plan_text(start.plan), "the training plan");
+  const std::string type = ranks.text_from_first(start.bf16 ? "bf16" : "f32", "the training plan");
+  if (!ranks.first()) {
+    if (first != kTrainedByTorch) start.plan = parse_training_plan(first, start.spec);
+    start.bf16 = type == "bf16";
+  }
+  check_usage(start.plan || !options.sync_bn,
+              "--sync-bn: LibTorch's batch norm knows one rank alone; use --engine dnnl");
+  const auto pictures = static_cast<int64_t>(start.data.train.examples.size());
+  const int64_t share = (pictures + ranks.size() - 1) / ranks.size();
+  if (start.plan) check_training_plan(*start.plan, start.spec, for_plan, ranks.alone() ? pictures : share);
+}
+
+}  // namespace
+
+Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint, Ranks& ranks,
+             const std::string& args_toml) {
+  if (ranks.first() && options.time_s == 0 && options.warmup_epochs >= options.epochs) {
     log_warning("--warmup-epochs {}: the learning rate rises to the end of --epochs {} and never comes down",
                 options.warmup_epochs, options.epochs);
   }
@@ -183,14 +212,14 @@ Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint)
   start.spec = spec_of(options, start.data, checkpoint);
   start.class_weights = weigh(start.data.train, options);
   start.device = parse_device(options.device);
-  start.weights =
-      checkpoint ? checkpoint->model.weights : make_initial_weights(options, start.spec, start.data.train.names);
-  TrainOptions for_plan = options;
-  if (options.batch == kAutoBatch) for_plan.batch = TrainOptions{}.batch;
-  start.plan = choose_plan(for_plan, start.spec, checkpoint ? checkpoint->plan() : "");
-  const auto pictures = static_cast<int64_t>(start.data.train.examples.size());
-  if (start.plan) check_training_plan(*start.plan, start.spec, for_plan, pictures);
-  start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
+  check_same_start(ranks, start, options, args_toml);
+  if (ranks.first()) {
+    start.weights =
+        checkpoint ? checkpoint->model.weights : make_initial_weights(options, start.spec, start.data.train.names);
+  } else {
+    start.weights = random_weights(start.spec, {.seed = options.seed});
+  }
+  decide_plan(start, options, checkpoint, ranks);
   decide_batch(options, start, program);
   return start;
 }
@@ -216,10 +245,11 @@ void tell_of_small_disk(const fs::path& directory, const Start& start, const Tra
 }
 
 std::string describe(const Start& start, const TrainOptions& options) {
-  return fmt::format("{} training and {} validation pictures, {} classes, {} {}x{}, batches of {}, {} {}, seed {}",
+  return fmt::format("{} training and {} validation pictures, {} classes, {} {}x{}, batches of {}{}, {} {}, seed {}",
                      start.data.train.examples.size(), start.data.val.examples.size(), start.data.train.names.size(),
-                     options.model, options.width, options.height, options.batch, start.plan ? "oneDNN" : "LibTorch",
-                     start.bf16 ? "bf16" : "f32", options.seed);
+                     options.model, options.width, options.height, options.batch,
+                     options.place.ranks > 1 ? fmt::format(" on {} ranks", options.place.ranks) : "",
+                     start.plan ? "oneDNN" : "LibTorch", start.bf16 ? "bf16" : "f32", options.seed);
 }
 
 }  // namespace yolov3

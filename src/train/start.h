@@ -16,6 +16,7 @@
 #include "net/weights.h"
 #include "train/checkpoint.h"
 #include "train/options.h"
+#include "train/ranks.h"
 
 namespace yolov3 {
 
@@ -46,8 +47,10 @@ void clean_up(const std::filesystem::path& directory);
 std::string effective_args(std::string args_toml, const TrainOptions& options, const std::optional<TrainingPlan>& plan);
 
 // Reads the data, makes or loads the weights, chooses the training plan, and options.batch where that is kAutoBatch.
-// Errors: whatever of the options cannot be.
-Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint);
+// Ranks but the first have its plan, and weights that are to be replaced by its own. Errors: whatever of the options
+// cannot be; ranks that have other options, data, or another version of the program.
+Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint, Ranks& ranks,
+             const std::string& args_toml);
 
 // A warning when the disk of the run's folder cannot hold the model files that the run will write.
 void tell_of_small_disk(const std::filesystem::path& directory, const Start& start, const TrainOptions& options);

@@ -16,9 +16,9 @@
 namespace yolov3 {
 
 // Every test trains in a folder of its own, on the built-in pictures, with a network small enough for a second.
-class RunTest : public ::testing::Test {
+class TrainingRunTest : public ::testing::Test {
  protected:
-  RunTest() {
+  TrainingRunTest() {
     std::string name = (std::filesystem::temp_directory_path() / "yolov3_train_XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw Error("cannot make a folder for the test");
     folder_ = name;
@@ -30,7 +30,7 @@ class RunTest : public ::testing::Test {
     install_interrupt_handlers();
     clear_interrupt();
   }
-  ~RunTest() override {
+  ~TrainingRunTest() override {
     clear_interrupt();
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);

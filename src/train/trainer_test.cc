@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class TrainerTest : public RunTest {};
+class TrainerTest : public TrainingRunTest {};
 
 TEST_F(TrainerTest, ARunLeavesWhatTheContractNames) {
   TrainOptions o = options("exp");

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace yolov3 {
 namespace {
 
-class TrainerUpdateTest : public RunTest {
+class TrainerUpdateTest : public TrainingRunTest {
  protected:
   Weights initial_weights(const TrainOptions& o) const {
     return make_initial_weights(o, spec_, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
@@ -121,7 +121,8 @@ TEST_F(TrainerUpdateTest, TheAverageIsWhatIsSavedAndJudged) {
 
   DefectReport report;
   const Dataset val = load_dataset(averaged.data, "val", report);
-  const Validation judged = validate(spec_, average, torch::kCPU, false, val, averaged, {});
+  Ranks alone;
+  const Validation judged = validate(spec_, average, torch::kCPU, false, val, averaged, {}, alone);
   const std::string csv = read_file(with.run_directory / "results.csv");
   const auto fields = split(split_lines(csv)[3], ',');
   EXPECT_NEAR(*parse_number(fields[9]), judged.box_loss, 1e-4 * judged.box_loss);

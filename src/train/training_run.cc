@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "data/batch_pictures.h"
+#include "train/rank_state.h"
 #include "train/replay_case.h"
 #include "train/setup.h"
 #include "train/stopping.h"
@@ -26,6 +27,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 LoaderOptions training_loader(const TrainOptions& options) {
   LoaderOptions loader;
   loader.batch = options.batch;
+  loader.rank = options.place.rank;
+  loader.ranks = options.place.ranks;
   loader.width = options.width;
   loader.height = options.height;
   loader.multi_scale = options.multi_scale;
@@ -43,9 +46,10 @@ LoaderOptions training_loader(const TrainOptions& options) {
 }  // namespace
 
 TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_toml, Start start,
-                         const std::optional<Checkpoint>& checkpoint, fs::path directory,
+                         const std::optional<Checkpoint>& checkpoint, fs::path directory, Ranks& ranks,
                          std::function<void(int64_t)> on_batch, Clock::time_point began)
     : options_(options),
+      ranks_(ranks),
       args_toml_(args_toml),
       data_(std::move(start.data)),
       directory_(std::move(directory)),
@@ -55,10 +59,11 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
       spec_(std::move(start.spec)),
       network_(spec_, start.weights, start.device, bf16_, options.bn_momentum, frozen_layers(options, spec_)),
       optimizer_(make_optimizer(network_, options)),
-      engine_(make_engine_network(network_, plan_, options)),
-      stepper_(network_, engine_.get(), optimizer_, data_.train, options_),
+      sums_(ranks.alone() ? nullptr : std::make_unique<GradientSums>(ranks, network_)),
+      engine_(make_engine_network(network_, plan_, options, sums_.get())),
+      stepper_(network_, engine_.get(), optimizer_, data_.train, options_, sums_.get()),
       loader_(data_.train, training_loader(options)),
-      log_(directory_),
+      log_(directory_, ranks.first()),
       began_(began),
       seconds_before_(checkpoint ? checkpoint->position.seconds : 0),
       last_save_(Clock::now()),
@@ -76,6 +81,7 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
   position_.batches_per_update = together;
   position_.pictures = static_cast<int64_t>(data_.train.examples.size());
   position_.seed = options.seed;
+  start_from_first();
   log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
   if (!data_.listing.empty())
     log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
@@ -85,10 +91,18 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
   if (parse_on_nan(options.on_nan) == OnNan::rollback && !checkpoint) save_last();  // something to go back to
 }
 
+void TrainingRun::start_from_first() {
+  if (ranks_.alone()) return;
+  copy_state_from_first(ranks_, network_, optimizer_);
+  if (engine_ != nullptr) engine_->parameters_changed();
+  position_ = position_from_first(ranks_, position_, "what rank 0 starts from");
+}
+
 TrainResult TrainingRun::run() {
   try {
     run_epochs();
   } catch (const std::exception& error) {
+    if (!ranks_.first()) throw;
     // Whatever ended the run, what was trained so far is kept.
     const bool saved = save_last();
     fail("epoch {}, batch {}, step {}: {}\n{}", position_.epoch + 1, position_.next_batch + 1, position_.step + 1,
@@ -112,17 +126,51 @@ TrainResult TrainingRun::run() {
     return result;
   }
   const bool saved = save_last();
-  check(saved, "stopped by signal {} after step {}, and the run could not be saved: {}", interrupt_signal(),
-        position_.step, log_.why_failing("last.h5"));
-  log_info("stopped by signal {} after step {}; everything is saved", interrupt_signal(), position_.step);
+  check(saved, "stopped by {} after step {}, and the run could not be saved: {}", why_stopped(), position_.step,
+        log_.why_failing("last.h5"));
+  log_info("stopped by {} after step {}; everything is saved", why_stopped(), position_.step);
   return result;
+}
+
+std::string TrainingRun::why_stopped() const {
+  return interrupt_signal() != 0 ? fmt::format("signal {}", interrupt_signal()) : "a signal to another rank";
+}
+
+// Whether a signal has asked any of the ranks to end: the same answer on all of them.
+bool TrainingRun::asked_to_stop() {
+  double asked[] = {interrupt_signal() != 0 ? 1.0 : 0.0};
+  ranks_.sum(asked);
+  return stop_ = asked[0] > 0;
+}
+
+// Whether there is time for another batch, by the first rank's clock. Where it has to save before, the others wait.
+bool TrainingRun::goes_on() {
+  if (asked_to_stop()) return false;
+  if (!ranks_.alone()) {
+    double now[3] = {};
+    const bool due = options_.save_every_s > 0 && seconds_since(last_save_) >= options_.save_every_s;
+    if (ranks_.first()) {
+      now[0] = position_.seconds;
+      now[1] = position_.closing_seconds;
+      now[2] = due ? 1 : 0;
+    }
+    ranks_.sum(now);
+    position_.seconds = now[0];
+    position_.closing_seconds = now[1];
+    if (now[2] > 0) {
+      check_same_weights(ranks_, network_, position_.step);
+      save_last();
+      ranks_.meet("rank 0 saving the run");
+    }
+  }
+  return !time_is_up(position_, options_);
 }
 
 // The recipe: epochs of steps, each epoch judged and saved.
 void TrainingRun::run_epochs() {
-  while (over_.empty() && interrupt_signal() == 0) {
+  while (over_.empty() && !stop_) {
     train_epoch();
-    if (interrupt_signal() == 0) finish_epoch();
+    if (!asked_to_stop()) finish_epoch();
   }
 }
 
@@ -133,7 +181,7 @@ void TrainingRun::train_epoch() {
   Progress progress(
       fmt::format("epoch {}{}", position_.epoch + 1, options_.time_s > 0 ? "" : fmt::format("/{}", options_.epochs)),
       loader_.batches_per_epoch());
-  while (interrupt_signal() == 0 && !time_is_up(position_, options_)) {
+  while (goes_on()) {
     const std::optional<Batch> batch = loader_.next();
     if (!batch) break;
     train_batch(*batch);
@@ -144,7 +192,7 @@ void TrainingRun::train_epoch() {
       position_.closing_seconds = train_seconds_ * ratio / 3;  // a picture takes a third of its training step
     }
     show_progress(*batch, progress);
-    save_when_due();
+    if (ranks_.alone()) save_when_due();
     if (on_batch_) on_batch_(batches_done());
   }
 }
@@ -168,7 +216,7 @@ void TrainingRun::train_batch(const Batch& batch) {
 }
 
 void TrainingRun::count_batch(const Batch& batch, const StepLosses& losses, double lr, bool update) {
-  const auto pictures = static_cast<int64_t>(batch.examples.size());
+  const int64_t pictures = pictures_of_all(batch);
   if (update) ++position_.step;
   ++position_.next_batch;
   position_.skipped_in_row = 0;
@@ -188,14 +236,16 @@ void TrainingRun::answer(const NonFinite& error, const Batch& batch, double lr, 
   const OnNan kind = parse_on_nan(options_.on_nan);
   const std::string given_up = why_given_up(kind, position_);
   check(given_up.empty(), "{}{}\nstopped: {}", error.what(), replay, given_up);
-  log_warning("epoch {}, batch {}, step {}: {}{}\n{}", position_.epoch + 1, position_.next_batch + 1,
-              position_.step + 1, error.what(), replay,
-              kind == OnNan::skip ? "the batch is left out" : "back to the last checkpoint, at half the rate");
+  if (ranks_.first())
+    log_warning("epoch {}, batch {}, step {}: {}{}\n{}", position_.epoch + 1, position_.next_batch + 1,
+                position_.step + 1, error.what(), replay,
+                kind == OnNan::skip ? "the batch is left out" : "back to the last checkpoint, at half the rate");
   kind == OnNan::skip ? skip_batch(lr, update) : roll_back();
 }
 
-// For the message: where the step is.
+// For the message: where the step is. A step of several ranks is not one that a process can run again.
 std::string TrainingRun::save_replay_of(const NonFinite& error, const Batch& batch, double lr, bool update) {
+  if (!ranks_.alone()) return "\nresumed on one rank, it would be the same step, with a file for yolov3 replay";
   if (replays_ >= kMostReplays) return "";
   const fs::path path = directory_ / fmt::format("replay-{:06}.h5", batches_done());
   const bool saved = log_.attempt("the step for yolov3 replay", [&] {
@@ -221,18 +271,21 @@ void TrainingRun::skip_batch(double lr, bool update) {
 }
 
 void TrainingRun::roll_back() {
-  const std::optional<Checkpoint> checkpoint = load_checkpoint(directory_ / "weights");
-  check(checkpoint.has_value(), "{}: there is no checkpoint to go back to", (directory_ / "weights").string());
   const RunPosition before = position_;
-  network_.set_weights(checkpoint->model.weights);
-  restore_optimizer(*checkpoint, network_, optimizer_);
-  if (engine_ != nullptr) engine_->parameters_changed();
-  position_ = checkpoint->position;
-  facts_ = checkpoint->model.facts;
+  if (ranks_.first()) {
+    const std::optional<Checkpoint> checkpoint = load_checkpoint(directory_ / "weights");
+    check(checkpoint.has_value(), "{}: there is no checkpoint to go back to", (directory_ / "weights").string());
+    network_.set_weights(checkpoint->model.weights);
+    restore_optimizer(*checkpoint, network_, optimizer_);
+    if (engine_ != nullptr) engine_->parameters_changed();
+    position_ = checkpoint->position;
+    facts_ = checkpoint->model.facts;
+    log_.go_on(position_, checkpoint->results());
+  }
+  start_from_first();
   position_.seconds = before.seconds;
   position_.rollbacks = before.rollbacks + 1;
   position_.rate_scale = before.rate_scale * kRollbackScale;
-  log_.go_on(position_, checkpoint->results());
   loader_.start_epoch(position_.epoch, position_.next_batch);
   save_last();  // so that the rate stays halved whatever happens next
 }
@@ -254,8 +307,11 @@ void TrainingRun::finish_epoch() {
   const auto start = Clock::now();
   save_when_due(position_.closing_seconds);  // before a long validation, which a kill would cost too
   const EpochRecord record = judge_epoch();
-  if (interrupt_signal() != 0) return;  // judged in part only: the epoch is finished on resume
-  save_epoch(record);
+  if (stop_) return;  // judged in part only: the epoch is finished on resume
+  check_same_weights(ranks_, network_, position_.step);
+  if (ranks_.first()) save_epoch(record);
+  over_ = ranks_.text_from_first(over_, "rank 0 saving the epoch");
+  position_ = position_from_first(ranks_, position_, "rank 0 saving the epoch");
   position_.closing_seconds = seconds_since(start);
   closing_guessed_ = false;
 }
@@ -264,10 +320,10 @@ EpochRecord TrainingRun::judge_epoch() {
   EpochRecord record = training_record(position_, rate(position_.step));
   if (options_.validate) {
     Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_, data_.val,
-                                     options_, directory_);
+                                     options_, ranks_.first() ? directory_ : fs::path(), ranks_);
     add_validation(record, validation);
     record.seconds = seconds_before_ + seconds_since(began_);
-    if (interrupt_signal() == 0) overfit_.add(record, validation);
+    if (!asked_to_stop()) overfit_.add(record, validation);
     judgement_ = Judgement{"val", position_.epoch, std::move(validation.metrics), std::move(validation.findings)};
   }
   position_.seconds = seconds_before_ + seconds_since(began_);

@@ -17,6 +17,8 @@
 #include "train/optimizer.h"
 #include "train/overfit.h"
 #include "train/parameters.h"
+#include "train/rank_gradients.h"
+#include "train/ranks.h"
 #include "train/recovery.h"
 #include "train/run_log.h"
 #include "train/run_report.h"
@@ -31,15 +33,20 @@ class TrainingRun {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // args_toml: what the checkpoints and args.toml are to hold. on_batch is called after each batch. began: of the program,
+  // args_toml: what the checkpoints and args.toml are to hold. ranks: that train it together, of which the first writes;
+  // the others start from its weights, whatever `start` and `checkpoint` say, and their position is always its. on_batch is called after each batch. began: of the program,
   // for --time.
   TrainingRun(const TrainOptions& options, const std::string& args_toml, Start start,
-              const std::optional<Checkpoint>& checkpoint, std::filesystem::path directory,
+              const std::optional<Checkpoint>& checkpoint, std::filesystem::path directory, Ranks& ranks,
               std::function<void(int64_t)> on_batch, Clock::time_point began);
   // Until it is over or a signal asks for the end. Errors: Error, with what was saved and what was not.
   TrainResult run();
 
  private:
+  void start_from_first();
+  bool asked_to_stop();
+  bool goes_on();
+  std::string why_stopped() const;
   void run_epochs();
   void train_epoch();
   void train_batch(const Batch& batch);
@@ -58,10 +65,15 @@ class TrainingRun {
   void save_when_due(double ahead = 0);
   double rate(int64_t step) const { return schedule_.rate(step) * position_.rate_scale; }
   int64_t batches_done() const { return position_.epoch * loader_.batches_per_epoch() + position_.next_batch; }
-  int64_t draws() const { return static_cast<int64_t>(options_.seed + static_cast<uint64_t>(batches_done())); }
+  int64_t draws() const {
+    return static_cast<int64_t>(options_.seed + static_cast<uint64_t>(batches_done())) + kRankDraws * ranks_.rank();
+  }
   Model model() const { return {spec_, trained_weights(network_, optimizer_), data_.train.names, facts_}; }
 
+  static constexpr int64_t kRankDraws = 1000003;  // between the seeds of two ranks' dropout
+
   const TrainOptions options_;
+  Ranks& ranks_;
   const std::string args_toml_;
   const RunData data_;
   const std::filesystem::path directory_;
@@ -71,12 +83,14 @@ class TrainingRun {
   const NetworkSpec spec_;
   TorchNetwork network_;
   Optimizer optimizer_;
+  std::unique_ptr<GradientSums> sums_;     // null where the ranks are one
   std::unique_ptr<EngineNetwork> engine_;  // null without a plan
   Stepper stepper_;
   Loader loader_;
   RunLog log_;
   Schedule schedule_;
   RunPosition position_;
+  bool stop_ = false;                         // a signal asked some rank to end, as of asked_to_stop()
   std::string over_;                          // why nothing is left to do
   std::map<std::string, std::string> facts_;  // of the last epoch, for the model files
   StepRecord last_step_;

@@ -8,6 +8,7 @@
 #include "engine/torch_network.h"
 #include "eval/metrics.h"
 #include "train/options.h"
+#include "train/ranks.h"
 #include "train/run_directory.h"
 
 namespace yolov3 {
@@ -20,9 +21,11 @@ struct Validation {
 };
 
 // Uses batch norm's running statistics, folded. pictures: folder for val_batch0_labels.jpg and val_batch0_pred.jpg,
-// empty for none. Stops early, with what it has, when an interrupt is requested.
+// empty for none. Stops early, with what it has, when an interrupt is requested. Ranks share the pictures; the first has
+// the result of all, the others of none.
 Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Device device, bool bf16,
-                    const Dataset& dataset, const TrainOptions& options, const std::filesystem::path& pictures);
+                    const Dataset& dataset, const TrainOptions& options, const std::filesystem::path& pictures,
+                    Ranks& ranks);
 
 // Its columns of an epoch's record.
 void add_validation(EpochRecord& record, const Validation& validation);
