@@ -181,8 +181,12 @@ int run_bench(const std::vector<std::string>& arguments) {
   finish_target_options(options, c.target_words, c.assign);
   finish_loss_options(options, c.loss_words, c.loss);
   if (c.train) return bench_training(c);
-  check_writable(c.json);
-  check_writable(c.save_plan);
+  for (const auto& [option, file] : {std::pair{"--json", c.json}, {"--save-plan", c.save_plan}}) {
+    std::error_code none;
+    if (std::filesystem::equivalent(file, c.choice.weights, none))
+      usage(fmt::format("{} {}: is the model itself; choose another file", option, file));
+    check_writable(file);
+  }
   const BenchCase bench_case = open_bench_case(c.choice);
   const BenchFigures figures = measure(c, bench_case);
   const std::string table = fit_for_terminal(bench_table(figures));

@@ -179,7 +179,7 @@ int run_compare(const std::vector<std::string>& arguments) {
   if (c.source.empty() && c.data.data.empty()) {
     throw Error("compare needs --source or --data: the pictures to compare on", Error::Kind::usage);
   }
-  check_writable(c.json);
+  check_report_file("--json", c.json, c.data);
   c.data.threads = c.a.engine.threads;
   return compare(c);
 }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "data/files_below.h"
 
 namespace fs = std::filesystem;
 
@@ -84,12 +85,8 @@ std::string findings_of(const std::vector<LoadedSplit>& loaded, size_t max_liste
 }
 
 void check_out_folder(const fs::path& out, const char* option, const DataOptions& data) {
-  std::error_code reason;
-  const fs::path target = fs::weakly_canonical(out, reason);
   for (const fs::path& folder : source_folders(data)) {
-    const fs::path source = fs::weakly_canonical(folder, reason);
-    const auto [end, in_target] = std::mismatch(source.begin(), source.end(), target.begin(), target.end());
-    if (end == source.end() || (std::next(end) == source.end() && end->empty())) {
+    if (is_below(out, folder)) {
       throw Error(fmt::format("{} {}: lies in {}, which belongs to the data set and is never touched; choose another "
                               "place",
                               option, out.string(), folder.string()),

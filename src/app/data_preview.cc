@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "data/batch_pictures.h"
 #include "data/loader.h"
+#include "data/multi_scale.h"
 
 namespace fs = std::filesystem;
 
@@ -59,14 +60,6 @@ LoaderOptions loader_options(const PreviewCommand& c) {
   loader.shuffle = true;
   loader.seed = c.data.seed;
   return loader;
-}
-
-// As the trainer does.
-void check_multi_scale(const std::vector<int>& sizes) {
-  for (const int size : sizes) {
-    if (size >= 32 && size <= 8192 && size % 32 == 0) continue;
-    throw Error(fmt::format("--multi-scale {}: sizes are multiples of 32 from 32 to 8192", size), Error::Kind::usage);
-  }
 }
 
 void write_batches(const Dataset& dataset, const PreviewCommand& c) {

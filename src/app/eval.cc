@@ -65,9 +65,9 @@ void add_options(Options& options, EvalCommand& c) {
 void check_outputs(const EvalCommand& c) {
   if (c.save_json == "-") throw Error("--save-json -: expected a file; stdout is for --json", Error::Kind::usage);
   if (c.report == "-") throw Error("--report -: expected a file; stdout is for --json", Error::Kind::usage);
-  check_writable(c.json);
-  check_writable(c.save_json);
-  check_writable(c.report);
+  check_report_file("--json", c.json, c.data);
+  check_report_file("--save-json", c.save_json, c.data);
+  check_report_file("--report", c.report, c.data);
 }
 
 void report(const EvalCommand& c, const Metrics& metrics, const std::vector<std::string>& names) {

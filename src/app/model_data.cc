@@ -11,8 +11,6 @@
 #include "base/usage.h"
 #include "net/coco_names.h"
 
-namespace fs = std::filesystem;
-
 namespace yolov3 {
 namespace {
 
@@ -51,10 +49,8 @@ void check_same_classes(const std::vector<std::string>& model, bool named, int m
 }
 
 void check_report_file(const char* option, const std::string& file, const DataOptions& data) {
-  std::error_code none;
-  if (!file.empty() && (fs::equivalent(file, data.data, none) || fs::equivalent(file, data.names, none))) {
-    fail_usage("{} {}: belongs to the data set, which is never touched; choose another file", option, file);
-  }
+  check_usage(file.empty() || !is_read_from(data, file),
+              "{} {}: belongs to the data set, which is never touched; choose another file", option, file);
   check_writable(file);
 }
 

@@ -12,17 +12,22 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <map>
 #include <thread>
 
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr double kGraceSeconds = 30;  // beside the time that ranks give each other: to save the run
 constexpr double kKillSeconds = 20;   // from SIGTERM to SIGKILL
@@ -31,10 +36,8 @@ constexpr int kMostRanks = 100000;
 int number_of(const Variable& variable, const std::string& name, int least, int most) {
   const char* text = variable(name);
   const std::optional<int64_t> value = text == nullptr ? std::nullopt : parse_integer(text);
-  if (!value || *value < least || *value > most) {
-    throw Error(fmt::format("{}={}: expected a number from {} to {}", name, text == nullptr ? "" : text, least, most),
-                Error::Kind::usage);
-  }
+  check_usage(value && *value >= least && *value <= most, "{}={}: expected a number from {} to {}", name,
+              text == nullptr ? "" : text, least, most);
   return static_cast<int>(*value);
 }
 
@@ -57,13 +60,16 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-struct Child {
-  pid_t process = -1;
-  bool running = true;
-};
+// This program's file, so that its processes have its name; where it was replaced meanwhile, what is running.
+std::string own_program() {
+  std::error_code none;
+  const std::filesystem::path self = "/proc/self/exe", file = std::filesystem::read_symlink(self, none);
+  return std::filesystem::equivalent(self, file, none) ? file.string() : self.string();
+}
 
 // In a process group of its own: Ctrl-C reaches it once, from its parent. It gets SIGTERM when its parent is gone.
 pid_t start_child(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
+  const std::string program = own_program();
   std::vector<char*> argv, envp;
   for (const std::string& text : arguments) argv.push_back(const_cast<char*>(text.c_str()));
   for (const std::string& text : environment) envp.push_back(const_cast<char*>(text.c_str()));
@@ -75,7 +81,7 @@ pid_t start_child(const std::vector<std::string>& arguments, const std::vector<s
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(1);
-  ::execve("/proc/self/exe", argv.data(), envp.data());
+  ::execve(program.c_str(), argv.data(), envp.data());
   ::_exit(127);
 }
 
@@ -98,6 +104,61 @@ std::vector<std::string> environment_of(int rank, int ranks, int port) {
 // Its exit code, as a shell has it for a signal.
 int code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
+// The processes of all ranks, from their start to the end of the last.
+class RankProcesses {
+ public:
+  RankProcesses(const std::vector<std::string>& command, int ranks) {
+    const int port = free_port();
+    for (int rank = 0; rank < ranks; ++rank) {
+      running_[start_child(command, environment_of(rank, ranks, port))] = rank;
+    }
+  }
+
+  // Of the first that did not end well, or 0.
+  int wait_for_all(double timeout_s) {
+    while (!running_.empty()) {
+      if (interrupt_signal() != 0) tell_to_end();
+      while (note_an_end()) {
+      }
+      const double late = failed_at_ ? seconds_since(*failed_at_) - timeout_s - kGraceSeconds : -1;
+      if (late > 0 && !told_) log_warning("a rank failed and others go on: they are told to end");
+      if (late > 0) tell_to_end();
+      if (late > kKillSeconds) signal_all(SIGKILL);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return code_;
+  }
+
+ private:
+  // Whether one had ended.
+  bool note_an_end() {
+    int status = 0;
+    const pid_t ended = ::waitpid(-1, &status, WNOHANG);
+    const auto found = running_.find(ended);
+    if (found == running_.end()) return false;
+    if (WIFSIGNALED(status)) log_warning("rank {} was ended by signal {}", found->second, WTERMSIG(status));
+    running_.erase(found);
+    if (code_ == 0) code_ = code_of(status);
+    if (code_ != 0 && !failed_at_) failed_at_ = Clock::now();
+    return true;
+  }
+
+  // Once. The signal may have reached them too: base/interrupt.h.
+  void tell_to_end() {
+    if (!told_) signal_all(SIGUSR1);
+    told_ = true;
+  }
+
+  void signal_all(int signal) const {
+    for (const auto& [process, rank] : running_) ::kill(process, signal);
+  }
+
+  std::map<pid_t, int> running_;  // to the rank
+  int code_ = 0;
+  bool told_ = false;
+  std::optional<Clock::time_point> failed_at_;
+};
+
 }  // namespace
 
 std::optional<RankPlace> parse_rank_place(const Variable& variable) {
@@ -107,11 +168,8 @@ std::optional<RankPlace> parse_rank_place(const Variable& variable) {
   for (const Names& names : kNames) {
     const bool has_rank = variable(names.rank) != nullptr, has_size = variable(names.size) != nullptr;
     if (!has_rank && !has_size) continue;
-    if (has_rank != has_size) {
-      throw Error(fmt::format("the environment has {} and no {}; set both, or neither to train on one rank",
-                              has_rank ? names.rank : names.size, has_rank ? names.size : names.rank),
-                  Error::Kind::usage);
-    }
+    check_usage(has_rank == has_size, "the environment has {} and no {}; set both, or neither to train on one rank",
+                has_rank ? names.rank : names.size, has_rank ? names.size : names.rank);
     RankPlace place;
     place.ranks = number_of(variable, names.size, 1, kMostRanks);
     place.rank = number_of(variable, names.rank, 0, place.ranks - 1);
@@ -119,12 +177,10 @@ std::optional<RankPlace> parse_rank_place(const Variable& variable) {
       place.local_ranks = number_of(variable, names.local_size, 1, place.ranks);
     }
     if (variable("MASTER_PORT") != nullptr) place.port = number_of(variable, "MASTER_PORT", 1, 65535);
-    if (const char* host = variable("MASTER_ADDR")) {
-      place.host = host;
-    } else if (place.local_ranks < place.ranks) {
-      throw Error("several ranks: set MASTER_ADDR to the address of rank 0, and MASTER_PORT to a free port there",
-                  Error::Kind::usage);
-    }
+    const char* host = variable("MASTER_ADDR");
+    check_usage(host != nullptr || place.local_ranks == place.ranks,
+                "several ranks: set MASTER_ADDR to the address of rank 0, and MASTER_PORT to a free port there");
+    if (host != nullptr) place.host = host;
     return place;
   }
   return std::nullopt;
@@ -133,51 +189,7 @@ std::optional<RankPlace> parse_rank_place(const Variable& variable) {
 int run_ranks(const std::vector<std::string>& arguments, int ranks, double timeout_s) {
   std::vector<std::string> command = {"yolov3", "train"};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  const int port = free_port();
-  std::vector<Child> children;
-  for (int rank = 0; rank < ranks; ++rank) {
-    children.push_back({start_child(command, environment_of(rank, ranks, port))});
-  }
-  int code = 0, running = ranks;
-  bool forwarded = false, failed = false, killed = false;
-  Clock::time_point failed_at;
-  const auto signal_all = [&](int signal) {
-    for (const Child& child : children) {
-      if (child.running) ::kill(child.process, signal);
-    }
-  };
-  while (running > 0) {
-    if (interrupt_signal() != 0 && !forwarded) {
-      forwarded = true;
-      signal_all(interrupt_signal());
-    }
-    int status = 0;
-    const pid_t ended = ::waitpid(-1, &status, WNOHANG);
-    for (size_t rank = 0; rank < children.size() && ended > 0; ++rank) {
-      if (children[rank].process != ended) continue;
-      children[rank].running = false;
-      --running;
-      if (WIFSIGNALED(status)) log_warning("rank {} was ended by signal {}", rank, WTERMSIG(status));
-      if (code == 0) code = code_of(status);
-    }
-    if (ended > 0) continue;
-    if (code != 0 && !failed) {
-      failed = true;
-      failed_at = Clock::now();
-    }
-    const double since = failed ? std::chrono::duration<double>(Clock::now() - failed_at).count() : 0;
-    if (since > timeout_s + kGraceSeconds && !forwarded) {
-      log_warning("a rank failed and others go on: they are told to end");
-      forwarded = true;
-      signal_all(SIGTERM);
-    }
-    if (since > timeout_s + kGraceSeconds + kKillSeconds && !killed) {
-      killed = true;
-      signal_all(SIGKILL);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return code;
+  return RankProcesses(command, ranks).wait_for_all(timeout_s);
 }
 
 }  // namespace yolov3

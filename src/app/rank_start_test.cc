@@ -1,11 +1,21 @@
 #include "app/rank_start.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <functional>
 #include <map>
+#include <thread>
 
+#include "app/test_folder.h"
 #include "app/test_program.h"
 #include "base/error.h"
+#include "base/files.h"
 
 namespace yolov3 {
 namespace {
@@ -63,7 +73,113 @@ TEST(RankStart, WhatIsWrongWithVariablesIsSaid) {
 TEST(RankStart, MoreRanksThanPicturesInABatchAreRefused) {
   const Ran ran = run({"train", "--data", "synthetic:8", "--batch", "2", "--ranks", "3"});
   EXPECT_EQ(ran.code, 2);
-  EXPECT_SAYS(ran.err, "give a number of at least 3");
+  EXPECT_SAYS(ran.err, "give at least 3");
+}
+
+// --- The program itself, which starts two of its kind -----------------------------------------------------------------
+
+class RankStarter : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    for (const pid_t process : ranks_) ::kill(process, SIGKILL);
+    if (starter_ > 0) ::kill(starter_, SIGKILL), ::waitpid(starter_, nullptr, 0);
+    std::filesystem::remove_all(folder_);
+  }
+
+  void start(const std::string& epochs) {
+    std::string cfg = kSmallCfg;  // for the ten classes of built-in pictures
+    cfg.replace(cfg.find("filters=14"), 10, "filters=30");
+    cfg.replace(cfg.find("classes=2"), 9, "classes=10");
+    write_file(folder_ / "small.cfg", cfg);
+    const Words words = {"yolov3",         "train",     "--data",    "synthetic:12",
+                         "--model",        "small.cfg", "--imgsz",   "64",
+                         "--batch",        "4",         "--epochs",  epochs,
+                         "--ranks",        "2",         "--threads", "1",
+                         "--workers",      "1",         "--project", ".",
+                         "--name",         "run",       "--val",     "false",
+                         "--rank-timeout", "10s"};
+    std::vector<char*> arguments;
+    for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+    arguments.push_back(nullptr);
+    const std::string folder = (folder_ / "").string(), log = log_path().string();
+    starter_ = ::fork();
+    ASSERT_GE(starter_, 0);
+    if (starter_ > 0) return;
+    const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    ::dup2(out, 1);
+    ::dup2(out, 2);
+    if (::chdir(folder.c_str()) == 0) ::execv(YOLOV3_PROGRAM, arguments.data());
+    ::_exit(127);
+  }
+
+  // Until both train and the run is on the disk.
+  void wait_until_they_train() {
+    ASSERT_TRUE(within_a_minute([&] { return std::filesystem::exists(folder_ / "run/weights/last.h5"); })) << log();
+    std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", starter_));
+    for (pid_t process; children >> process;) ranks_.push_back(process);
+    ASSERT_EQ(ranks_.size(), 2U);
+  }
+
+  int exit_code() {
+    int status = 0;
+    const bool ended = within_a_minute([&] { return ::waitpid(starter_, &status, WNOHANG) == starter_; });
+    EXPECT_TRUE(ended) << log();
+    if (ended) starter_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  static bool within_a_minute(const std::function<bool()>& done) {
+    for (int look = 0; look < 1200; ++look) {
+      if (done()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    return false;
+  }
+
+  static bool lives(pid_t process) { return ::kill(process, 0) == 0; }
+  std::filesystem::path log_path() const { return folder_ / "log"; }
+  std::string log() const { return read_file(log_path()); }
+
+  const std::filesystem::path folder_ = make_test_folder("ranks");
+  pid_t starter_ = -1;
+  std::vector<pid_t> ranks_;
+};
+
+TEST_F(RankStarter, TwoProcessesMakeOneRun) {
+  start("2");
+  EXPECT_EQ(exit_code(), 0);
+  EXPECT_SAYS(log(), "batches of 4 on 2 ranks");
+  EXPECT_SAYS(log(), "finished, all 2 epochs are done");
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/weights/last.h5"));
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/report.html"));
+}
+
+TEST_F(RankStarter, SlowASignalEndsAllAndTheRunIsSaved) {
+  start("1000000");
+  wait_until_they_train();
+  ::kill(starter_, SIGTERM);
+  EXPECT_EQ(exit_code(), 0) << log();
+  EXPECT_SAYS(log(), "everything is saved");
+  for (const pid_t process : ranks_) EXPECT_FALSE(lives(process));
+}
+
+TEST_F(RankStarter, SlowAKilledRankEndsTheOther) {
+  start("1000000");
+  wait_until_they_train();
+  ::kill(ranks_[1], SIGKILL);
+  EXPECT_EQ(exit_code(), 128 + SIGKILL) << log();
+  EXPECT_SAYS(log(), "rank 1 was ended by signal 9");
+  EXPECT_SAYS(log(), "gives no sign of life");
+  for (const pid_t process : ranks_) EXPECT_FALSE(lives(process));
+}
+
+TEST_F(RankStarter, SlowTheyDoNotOutliveTheStarter) {
+  start("1000000");
+  wait_until_they_train();
+  ::kill(starter_, SIGKILL);
+  EXPECT_EQ(exit_code(), -1);
+  EXPECT_TRUE(within_a_minute([&] { return !lives(ranks_[0]) && !lives(ranks_[1]); })) << log();
+  EXPECT_SAYS(log(), "everything is saved");
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/log_rank.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "train/overfit_defaults.h"
 
 namespace yolov3 {
@@ -227,8 +228,7 @@ void add_rank_options(Options& options, TrainCommand& c) {
   options
       .add("ranks", &c.ranks,
            "train on this machine by so many processes, each with its share of every batch; 0 = one, or as the "
-           "variables "
-           "of torchrun or mpirun say (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT)")
+           "variables of torchrun or mpirun say (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT)")
       .range(0, 1024)
       .unrecorded();
   options.add("sync-bn", &c.train.sync_bn,
@@ -341,11 +341,10 @@ TrainOptions parse_train_options(const std::string& args_toml, const std::string
 
 // Before there are processes, so that it is said once.
 void check_rank_count(const TrainCommand& c) {
-  if (c.train.batch == kAutoBatch || c.train.batch < c.ranks) {
-    throw Error(fmt::format("--ranks {}: --batch {} is of all ranks together; give a number of at least {}", c.ranks,
-                            c.train.batch == kAutoBatch ? "auto" : std::to_string(c.train.batch), c.ranks),
-                Error::Kind::usage);
-  }
+  check_usage(c.train.batch != kAutoBatch, "--ranks {}: --batch auto knows one rank's memory alone; give a number",
+              c.ranks);
+  check_usage(c.train.batch >= c.ranks, "--ranks {}: --batch {} is of all ranks together; give at least {}", c.ranks,
+              c.train.batch, c.ranks);
 }
 
 int run_train(const std::vector<std::string>& arguments) {
@@ -381,10 +380,8 @@ int run_train(const std::vector<std::string>& arguments) {
   install_interrupt_handlers();
   const std::optional<RankPlace> place =
       parse_rank_place([](const std::string& name) { return std::getenv(name.c_str()); });
-  if (place && c.ranks > 0 && place->ranks != c.ranks) {
-    throw Error(fmt::format("--ranks {}: this process was started as one of {}", c.ranks, place->ranks),
-                Error::Kind::usage);
-  }
+  check_usage(!place || c.ranks == 0 || place->ranks == c.ranks, "--ranks {}: this process was started as one of {}",
+              c.ranks, place ? place->ranks : 0);
   if (place) c.train.place = *place;
   if (!place && c.ranks > 1) {
     check_rank_count(c);

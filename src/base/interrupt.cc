@@ -16,6 +16,11 @@ void on_signal(int signal) {
   if (!requested.compare_exchange_strong(none, signal)) std::_Exit(128 + signal);
 }
 
+void on_word_of_starter(int) {
+  int none = 0;
+  requested.compare_exchange_strong(none, SIGTERM);
+}
+
 }  // namespace
 
 void install_interrupt_handlers() {
@@ -25,6 +30,8 @@ void install_interrupt_handlers() {
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = on_word_of_starter;
+  sigaction(SIGUSR1, &action, nullptr);
 }
 
 int interrupt_signal() { return requested; }

@@ -13,6 +13,7 @@ class Interrupt : public testing::Test {
   void SetUp() override {
     sigaction(SIGINT, nullptr, &old_int_);
     sigaction(SIGTERM, nullptr, &old_term_);
+    sigaction(SIGUSR1, nullptr, &old_usr1_);
     install_interrupt_handlers();
     clear_interrupt();
   }
@@ -20,11 +21,12 @@ class Interrupt : public testing::Test {
     clear_interrupt();
     sigaction(SIGINT, &old_int_, nullptr);
     sigaction(SIGTERM, &old_term_, nullptr);
+    sigaction(SIGUSR1, &old_usr1_, nullptr);
   }
 
  private:
   struct sigaction old_int_ {
-  }, old_term_{};
+  }, old_term_{}, old_usr1_{};
 };
 
 TEST_F(Interrupt, TheFirstSignalIsAQuestion) {
@@ -35,6 +37,16 @@ TEST_F(Interrupt, TheFirstSignalIsAQuestion) {
   EXPECT_EQ(interrupt_signal(), 0);
   std::raise(SIGINT);
   EXPECT_EQ(interrupt_signal(), SIGINT);
+}
+
+TEST_F(Interrupt, TheWordOfTheStarterMayComeAgain) {
+  std::raise(SIGTERM);
+  std::raise(SIGUSR1);
+  std::raise(SIGUSR1);
+  EXPECT_EQ(interrupt_signal(), SIGTERM);
+  clear_interrupt();
+  std::raise(SIGUSR1);
+  EXPECT_EQ(interrupt_signal(), SIGTERM);
 }
 
 using InterruptDeathTest = Interrupt;

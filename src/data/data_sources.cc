@@ -12,9 +12,11 @@
 #include "data/coco.h"
 #include "data/data_names.h"
 #include "data/data_plan.h"
+#include "data/files_below.h"
 #include "data/lines.h"
 #include "data/voc.h"
 #include "data/yolo.h"
+#include "image/load.h"
 
 namespace fs = std::filesystem;
 
@@ -220,6 +222,26 @@ std::vector<fs::path> source_folders(const DataOptions& options) {
     }
   }
   return folders;
+}
+
+bool is_read_from(const DataOptions& options, const fs::path& file) {
+  std::error_code none;
+  if (!fs::is_regular_file(file, none)) return false;
+  std::vector<fs::path> named{options.data, options.names}, folders;
+  try {
+    for (const auto& [split, written] : make_plan(options).splits) {
+      for (const WrittenSource& one : written) named.push_back(one.path);
+    }
+    folders = source_folders(options);
+  } catch (const Error&) {  // for the one who reads it to tell
+  }
+  if (std::ranges::any_of(named, [&](const fs::path& one) { return fs::equivalent(file, one, none); })) return true;
+  const std::string ending = file.extension().string();
+  if (ending != ".txt" && ending != ".xml" && !has_image_extension(file)) return false;
+  return std::ranges::any_of(folders, [&](const fs::path& folder) {
+    const fs::path labels = with_labels_folder(folder);
+    return is_below(file, folder) || (!labels.empty() && is_below(file, labels));
+  });
 }
 
 StatedSplit read_split(const DataOptions& options, const std::string& split) {

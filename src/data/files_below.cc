@@ -89,4 +89,11 @@ fs::path existing_path(const fs::path& path) {
 
 bool is_shadow_of_macos(const fs::path& file) { return file.filename().string().starts_with("._"); }
 
+bool is_below(const fs::path& path, const fs::path& folder) {
+  std::error_code none;
+  const fs::path place = fs::weakly_canonical(path, none), base = fs::weakly_canonical(folder, none);
+  const auto [end, in_place] = std::mismatch(base.begin(), base.end(), place.begin(), place.end());
+  return end == base.end() || (std::next(end) == base.end() && end->empty());
+}
+
 }  // namespace yolov3

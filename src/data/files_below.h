@@ -19,6 +19,9 @@ std::vector<std::filesystem::path> files_below(const std::filesystem::path& fold
 // The same directly in the folder.
 std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder);
 
+// Does `path` lie in the folder or below it, links and ".." followed?
+bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder);
+
 // Is there one that fits? Errors: as above, on the way to the first.
 bool any_file_below(const std::filesystem::path& folder, const std::function<bool(const std::filesystem::path&)>& fits);
 

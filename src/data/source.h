@@ -80,6 +80,10 @@ std::vector<Defect> find_unread(const DataOptions& options);
 // The folders that are searched for pictures and annotations: nothing may be written into them.
 std::vector<std::filesystem::path> source_folders(const DataOptions& options);
 
+// Whether a file is there and the data set is read from it: what --data and --names name, the lists and files that it
+// names in turn, annotations and pictures in its folders.
+bool is_read_from(const DataOptions& options, const std::filesystem::path& file);
+
 // Class names of the file: BOM, CRLF, blank lines and spaces around are taken off, spaces inside kept; UTF-16 is
 // refused.
 std::vector<std::string> read_class_names(const std::filesystem::path& path);

@@ -34,19 +34,6 @@ bool is_other_list(const fs::path& file) {
   return kNames.contains(to_lower(file.filename().string()));
 }
 
-// The path with its last folder of one of these names called `labels`; empty when it has none.
-fs::path with_labels_folder(const fs::path& path) {
-  std::vector<fs::path> parts(path.begin(), path.end());
-  for (size_t i = parts.size(); i-- > 0;) {
-    if (parts[i] != "images" && parts[i] != "JPEGImages") continue;
-    parts[i] = "labels";
-    fs::path changed;
-    for (const fs::path& part : parts) changed /= part;
-    return changed;
-  }
-  return {};
-}
-
 // The label of a picture that is there: at the usual place, else beside it.
 std::optional<fs::path> find_label(const fs::path& image) {
   const fs::path usual = yolo_label_path(image);
@@ -193,6 +180,18 @@ fs::path yolo_label_path(const fs::path& image) {
   fs::path label = with_labels_folder(image.parent_path());
   label = label.empty() ? image : label / image.filename();
   return label.replace_extension(".txt");
+}
+
+fs::path with_labels_folder(const fs::path& path) {
+  std::vector<fs::path> parts(path.begin(), path.end());
+  for (size_t i = parts.size(); i-- > 0;) {
+    if (parts[i] != "images" && parts[i] != "JPEGImages") continue;
+    parts[i] = "labels";
+    fs::path changed;
+    for (const fs::path& part : parts) changed /= part;
+    return changed;
+  }
+  return {};
 }
 
 StatedPicture parse_yolo_labels(std::string_view text, const std::string& file,

@@ -57,4 +57,7 @@ inline double yolo_corner(double center, double half_side) {
 // Are there pictures in the folder or below?
 bool has_pictures(const std::filesystem::path& folder);
 
+// The path with its last folder "images" (or one of its kind) called `labels`; empty when it has none.
+std::filesystem::path with_labels_folder(const std::filesystem::path& path);
+
 }  // namespace yolov3

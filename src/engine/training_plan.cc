@@ -28,13 +28,13 @@ bool winograd_applies_to(const NetworkSpec& spec, int layer) {
 char letter_of(ConvAlgorithm algorithm) { return algorithm == ConvAlgorithm::winograd ? 'w' : 'd'; }
 
 ConvAlgorithm algorithm_of(char letter, std::string_view word) {
-  check(letter == 'd' || letter == 'w', "training plan: \"{}\" is not three of d and w", word);
+  check(letter == 'd' || letter == 'w', "training-plan: \"{}\" is not three of d and w", word);
   return letter == 'w' ? ConvAlgorithm::winograd : ConvAlgorithm::direct;
 }
 
 NumberType parse_type(std::string_view word) {
-  check(word == "f32" || word == "bf16", "training plan: \"{}\" is neither f32 nor bf16", word);
-  check(word == "f32" || cpu_computes_bf16(), "training plan: it computes in bf16, which this CPU ({}) has not",
+  check(word == "f32" || word == "bf16", "training-plan: \"{}\" is neither f32 nor bf16", word);
+  check(word == "f32" || cpu_computes_bf16(), "training-plan: it computes in bf16, which this CPU ({}) has not",
         to_string(cpu_features()));
   return word == "f32" ? NumberType::f32 : NumberType::bf16;
 }
@@ -43,7 +43,7 @@ Layout parse_layout(std::string_view word) {
   for (const Layout layout : kLayouts) {
     if (word == to_string(layout)) return layout;
   }
-  fail("training plan: \"{}\" is no layout", word);
+  fail("training-plan: \"{}\" is no layout", word);
 }
 
 }  // namespace
@@ -81,21 +81,21 @@ TrainingPlan parse_training_plan(const std::string& text, const NetworkSpec& spe
     if (!word.empty()) words.push_back(word);
   }
   check(words.size() >= 4 && words[0] == "training-plan" && words[1] == "1" && words[3].ends_with(":"),
-        "training plan: expected \"training-plan 1 TYPE LAYOUT: ...\", got {} words", words.size());
+        "training-plan: expected \"training-plan 1 TYPE LAYOUT: ...\", got {} words", words.size());
   TrainingPlan plan;
   plan.type = parse_type(words[2]);
   plan.layout = parse_layout(words[3].substr(0, words[3].size() - 1));
   check(cpu_features().avx2 || plan.layout == Layout::channels_last,
-        "training plan: in blocks of channels, which this CPU ({}) computes wrongly", to_string(cpu_features()));
+        "training-plan: in blocks of channels, which this CPU ({}) computes wrongly", to_string(cpu_features()));
   const std::vector<int> layers = conv_layers(spec);
-  check(words.size() - 4 == layers.size(), "training plan: {} convolutions for a network of {}", words.size() - 4,
+  check(words.size() - 4 == layers.size(), "training-plan: {} convolutions for a network of {}", words.size() - 4,
         layers.size());
   for (size_t i = 0; i < layers.size(); ++i) {
     const std::string_view word = words[i + 4];
-    check(word.size() == 3, "training plan: \"{}\" is not three of d and w", word);
+    check(word.size() == 3, "training-plan: \"{}\" is not three of d and w", word);
     const ConvPasses passes{algorithm_of(word[0], word), algorithm_of(word[1], word), algorithm_of(word[2], word)};
     check(word == "ddd" || (plan.type == NumberType::f32 && winograd_applies_to(spec, layers[i])),
-          "training plan: layer {} cannot be {} on this CPU", layers[i], word);
+          "training-plan: layer {} cannot be {} on this CPU", layers[i], word);
     plan.convolutions.push_back(passes);
   }
   return plan;

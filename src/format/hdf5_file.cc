@@ -64,7 +64,10 @@ File::File(int descriptor, uint64_t size, std::filesystem::path path, bool fresh
 
 void File::refuse(const std::string& object, const std::string& reason) const {
   check_written();
-  fail("{}: {}{}{}", path_.string(), object, object.empty() ? "" : ": ", reason);
+  std::string shown = object;  // a damaged name may hold zero bytes, where a message would end
+  std::ranges::replace_if(
+      shown, [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
+  fail("{}: {}{}{}", path_.string(), shown, shown.empty() ? "" : ": ", reason);
 }
 
 void File::check_written() const {

@@ -207,6 +207,21 @@ TEST(KerasWeights, EveryTruncationIsRefused) {
   }
 }
 
+// Found by a fuzzer: the message ended at the zero byte and did not say what was wrong.
+TEST(KerasWeights, ANameWithAZeroByteIsRefusedInWholeWords) {
+  const TemporaryFolder folder;
+  write_keras_file(folder / "k.h5", layers_named([](auto kind, int i) { return std::pair(numbered(kind, i), "x"); }));
+  std::string bytes = read_file(folder / "k.h5");
+  const std::string name = "/kernel:0";  // as the attribute has it, not the group
+  size_t changed = 0;
+  for (size_t at = bytes.find(name); at != std::string::npos; at = bytes.find(name, at), ++changed)
+    bytes[at + 4] = '\0';
+  ASSERT_GT(changed, 0U);
+  write_file(folder / "k.h5", bytes);
+  const std::string message = error_of([&] { load_keras_tensors(folder / "k.h5"); });
+  EXPECT_NE(message.find("ker?el:0: "), std::string::npos) << message;
+}
+
 TEST(KerasWeights, AModelOfOursIsNotTakenForOne) {
   const TemporaryFolder folder;
   save_model(folder / "own.h5", testing::small_model());

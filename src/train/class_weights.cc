@@ -17,11 +17,11 @@ namespace {
 
 constexpr uint64_t kMaxFileBytes = 1 << 20;
 
-double parse_weight(std::string_view text, const std::string& where) {
+// kind: of the error; a number that was typed is a usage error, one in a file is not.
+double parse_weight(std::string_view text, const std::string& where, Error::Kind kind) {
   const std::optional<double> weight = parse_number(text);
-  check(weight && *weight > 0 && *weight <= 1e6, "{}: expected a weight over 0 and at most 1e6, got \"{}\"", where,
-        text);
-  return *weight;
+  if (weight && *weight > 0 && *weight <= 1e6) return *weight;
+  throw Error(fmt::format("{}: expected a weight over 0 and at most 1e6, got \"{}\"", where, text), kind);
 }
 
 std::vector<double> automatic(const Dataset& train) {
@@ -44,7 +44,8 @@ bool is_list(const std::string& text) {
 
 std::vector<double> from_list(const std::string& text, size_t classes) {
   std::vector<double> weights;
-  for (const std::string_view part : split(text, ',')) weights.push_back(parse_weight(trim(part), "--class-weights"));
+  for (const std::string_view part : split(text, ','))
+    weights.push_back(parse_weight(trim(part), "--class-weights", Error::Kind::usage));
   check_usage(weights.size() == classes, "--class-weights {}: expected {} weights, one for each class, got {}", text,
               classes, weights.size());
   return weights;
@@ -70,7 +71,7 @@ std::vector<double> from_file(const std::filesystem::path& file, const std::vect
           near.empty() ? "" : fmt::format("; did you mean {}?", near));
     const auto k = static_cast<size_t>(found - names.begin());
     check(seen.insert(k).second, "{}: the class \"{}\" stands here twice", where, name);
-    weights[k] = parse_weight(content.substr(space + 1), where);
+    weights[k] = parse_weight(content.substr(space + 1), where, Error::Kind::failure);
   }
   check(!seen.empty(), "{}: it names no class; expected lines NAME WEIGHT", file.string());
   return weights;

@@ -114,7 +114,7 @@ TrainingPlan given_plan(const std::string& text, const NetworkSpec& spec) {
   try {
     return parse_training_plan(text, spec);
   } catch (const Error& error) {
-    fail_usage("--training-plan: {}; the args.toml of a run on such a CPU has one that fits", error.what());
+    fail_usage("--{}; --training-plan \"\" lets this CPU choose one", error.what());
   }
 }
 

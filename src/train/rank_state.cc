@@ -41,7 +41,7 @@ class Digest {
 // Of one machine, or without a say in what is trained.
 constexpr std::array kOfMachine = {"data",       "images",        "names",        "project", "weights",
                                    "model",      "device",        "threads",      "workers", "resume",
-                                   "save-every", "training-plan", "rank-timeout", "ranks"};
+                                   "save-every", "training-plan", "rank-timeout", "ranks",   "class-weights"};
 
 std::string digest_of(const Dataset& data) {
   Digest digest;
@@ -51,6 +51,7 @@ std::string digest_of(const Dataset& data) {
     for (const Annotation& object : example.objects) {
       digest.add(&object.box, sizeof(object.box));
       digest.add(&object.class_id, sizeof(object.class_id));
+      digest.add(&object.crowd, sizeof(object.crowd));
     }
   }
   return fmt::format("{} pictures, {} classes, digest {:016x}", data.examples.size(), data.names.size(),
@@ -125,6 +126,7 @@ std::vector<std::pair<std::string, std::string>> facts_of_start(const Start& sta
       {"program", fmt::format("{} with LibTorch {}", YOLOV3_VERSION, TORCH_VERSION)},
       {"train pictures", digest_of(start.data.train)},
       {"val pictures", digest_of(start.data.val)},
+      {"class weights", fmt::format("{}", fmt::join(start.class_weights, ", "))},
       {"network", fmt::format("digest {:016x}", network.value())},
       {"option batch", fmt::format("{}", options.batch)},
       {"option epochs", fmt::format("{}", options.epochs)},

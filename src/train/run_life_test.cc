@@ -340,7 +340,9 @@ TEST_F(RunLife, RefusesWhatCannotWork) {
   refuse("--time", [](TrainOptions& o) { o.time_s = -1; });
   refuse("--save-every", [](TrainOptions& o) { o.save_every_s = NAN; });
   refuse("--on-nan", [](TrainOptions& o) { o.on_nan = "pray"; });
-  refuse("--multi-scale 100: sizes are multiples of 32, e.g. 96", [](TrainOptions& o) { o.multi_scale = {64, 100}; });
+  refuse("--multi-scale 100: sizes are multiples of 32 up to 8192, e.g. 96", [](TrainOptions& o) {
+    o.multi_scale = {64, 100};
+  });
   refuse("--freeze 24", [](TrainOptions& o) { o.freeze = "24"; });
   refuse("--name 'a/b'", [](TrainOptions& o) { o.name = "a/b"; });
   refuse("--device gpu", [](TrainOptions& o) { o.device = "gpu"; });

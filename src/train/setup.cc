@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/usage.h"
+#include "data/multi_scale.h"
 #include "engine/lowering.h"
 #include "format/load_model.h"
 #include "net/cfg.h"
@@ -83,7 +84,7 @@ void check_sampling_options(const TrainOptions& options) {
       "degrees, scale, shear, shift)",
       options.close_mosaic);
   check_usage(
-      options.close_mosaic == 0 || options.time_s == 0,
+      options.close_mosaic == 0 || options.time_s == 0 || options.resume,
       "--close-mosaic {}: with --time nobody knows which epochs will be the last; give --epochs instead of --time",
       options.close_mosaic);
   check_usage(options.close_mosaic == 0 || options.close_mosaic < options.epochs,
@@ -240,10 +241,7 @@ void check_options(const TrainOptions& options) {
   check_usage(options.width >= 32 && options.height >= 32 && options.width % 32 == 0 && options.height % 32 == 0,
               "--imgsz {}x{}: both sides are multiples of 32, e.g. 416", options.width, options.height);
   use_bf16(options);  // refuses an unknown precision
-  for (const int size : options.multi_scale) {
-    check_usage(size >= 32 && size % 32 == 0, "--multi-scale {}: sizes are multiples of 32, e.g. {}", size,
-                std::max(32, (size + 16) / 32 * 32));
-  }
+  check_multi_scale(options.multi_scale);
 }
 
 }  // namespace yolov3

@@ -53,7 +53,9 @@ RunData load_run_data(const TrainOptions& options) {
   } else if (options.validate) {
     load("val", data.val);
     check(data.val.names == data.train.names, "--data {}: train and val have different class names", options.data.data);
-    const bool judges = std::ranges::any_of(data.val.examples, [](const Example& e) { return !e.objects.empty(); });
+    const bool judges = std::ranges::any_of(data.val.examples, [](const Example& e) {
+      return std::ranges::any_of(e.objects, [](const Annotation& object) { return !object.crowd; });
+    });
     check(judges,
           "--data {}: the val split's {} pictures have no objects, so there is no mAP; label some, or train with "
           "--val false",
@@ -78,7 +80,7 @@ NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std:
   const NetworkSpec spec = make_training_spec(options, data.train.names);
   for (const int size : options.multi_scale) with_input_size(spec, size, size);  // refuses what the network cannot take
   const int frozen = frozen_layers(options, spec);
-  if (frozen > 0 && options.weights.empty() && !checkpoint) {
+  if (frozen > 0 && options.weights.empty() && !checkpoint && options.place.rank == 0) {
     log_warning("--freeze {} without --weights: {} layers keep the random numbers they begin with", options.freeze,
                 frozen);
   }
@@ -167,9 +169,12 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
   }
   const MemoryEstimate estimate = estimate_of(options.batch);
   log_info("memory at most about {}", describe(estimate));
-  if (available >= 0 && estimate.total() > reach) {
-    log_warning("only {} can be had; a smaller --batch (or auto) or --imgsz needs less",
-                human_bytes(static_cast<double>(reach)));
+  const int here = options.place.local_ranks;
+  const int64_t more = here * (estimate.total() - process_memory());
+  if (available >= 0 && more > available && options.place.rank == 0) {
+    log_warning("only {} can be had{}; a smaller --batch (or auto) or --imgsz needs less",
+                human_bytes(static_cast<double>(reach)),
+                here > 1 ? fmt::format(", and {} ranks share this machine", here) : "");
   }
 }
 
@@ -202,10 +207,6 @@ void decide_plan(Start& start, const TrainOptions& options, const std::optional<
 
 Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint, Ranks& ranks,
              const std::string& args_toml) {
-  if (ranks.first() && options.time_s == 0 && options.warmup_epochs >= options.epochs) {
-    log_warning("--warmup-epochs {}: the learning rate rises to the end of --epochs {} and never comes down",
-                options.warmup_epochs, options.epochs);
-  }
   Start start{.data = load_run_data(options)};
   const int64_t program = process_memory() - checkpoint_bytes(checkpoint);
   if (checkpoint && options.batch == kAutoBatch) options.batch = static_cast<int>(checkpoint->position.batch);
@@ -222,6 +223,16 @@ Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint,
   decide_plan(start, options, checkpoint, ranks);
   decide_batch(options, start, program);
   return start;
+}
+
+void tell_of_long_warm_up(const TrainOptions& options) {
+  const bool all_of_it =
+      options.time_s == 0 && options.schedule != "constant" && options.warmup_epochs >= options.epochs;
+  if (!all_of_it) return;
+  log_warning(
+      "the learning rate rises for {} epochs and the run has {}: it never comes down; more --epochs or a shorter "
+      "--warmup-epochs let it",
+      options.warmup_epochs, options.epochs);
 }
 
 void tell_of_small_disk(const fs::path& directory, const Start& start, const TrainOptions& options) {

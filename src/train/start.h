@@ -52,6 +52,9 @@ std::string effective_args(std::string args_toml, const TrainOptions& options, c
 Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint, Ranks& ranks,
              const std::string& args_toml);
 
+// A warning when the learning rate is still rising at the end.
+void tell_of_long_warm_up(const TrainOptions& options);
+
 // A warning when the disk of the run's folder cannot hold the model files that the run will write.
 void tell_of_small_disk(const std::filesystem::path& directory, const Start& start, const TrainOptions& options);
 

@@ -63,6 +63,7 @@ TrainResult train_as_rank(TrainOptions options, const std::string& args_toml, Ra
              checkpoint->position.next_batch + 1);
   }
   log_info("{}: {}", directory.string(), describe(start, options));
+  if (ranks.first()) tell_of_long_warm_up(options);
   if (ranks.first()) tell_of_small_disk(directory, start, options);
   if (on_run && ranks.first()) on_run(directory);
   const std::string args = effective_args(args_toml, options, start.plan);

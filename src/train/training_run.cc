@@ -89,6 +89,7 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
     log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, {}); });
   }
   if (parse_on_nan(options.on_nan) == OnNan::rollback && !checkpoint) save_last();  // something to go back to
+  ranks_.meet("rank 0 making the run's folder");
 }
 
 void TrainingRun::start_from_first() {
@@ -245,7 +246,8 @@ void TrainingRun::answer(const NonFinite& error, const Batch& batch, double lr, 
 
 // For the message: where the step is. A step of several ranks is not one that a process can run again.
 std::string TrainingRun::save_replay_of(const NonFinite& error, const Batch& batch, double lr, bool update) {
-  if (!ranks_.alone()) return "\nresumed on one rank, it would be the same step, with a file for yolov3 replay";
+  if (!ranks_.alone())
+    return "\nif it comes again when the run is resumed on one rank, there is a file for yolov3 replay";
   if (replays_ >= kMostReplays) return "";
   const fs::path path = directory_ / fmt::format("replay-{:06}.h5", batches_done());
   const bool saved = log_.attempt("the step for yolov3 replay", [&] {
@@ -288,6 +290,7 @@ void TrainingRun::roll_back() {
   position_.rate_scale = before.rate_scale * kRollbackScale;
   loader_.start_epoch(position_.epoch, position_.next_batch);
   save_last();  // so that the rate stays halved whatever happens next
+  ranks_.meet("rank 0 saving the run");
 }
 
 // --- Between the steps ------------------------------------------------------------------------------------------------
@@ -305,10 +308,10 @@ void TrainingRun::show_progress(const Batch& batch, Progress& progress) const {
 
 void TrainingRun::finish_epoch() {
   const auto start = Clock::now();
+  check_same_weights(ranks_, network_, position_.step);
   save_when_due(position_.closing_seconds);  // before a long validation, which a kill would cost too
   const EpochRecord record = judge_epoch();
   if (stop_) return;  // judged in part only: the epoch is finished on resume
-  check_same_weights(ranks_, network_, position_.step);
   if (ranks_.first()) save_epoch(record);
   over_ = ranks_.text_from_first(over_, "rank 0 saving the epoch");
   position_ = position_from_first(ranks_, position_, "rank 0 saving the epoch");
@@ -321,6 +324,7 @@ EpochRecord TrainingRun::judge_epoch() {
   if (options_.validate) {
     Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_, data_.val,
                                      options_, ranks_.first() ? directory_ : fs::path(), ranks_);
+    ranks_.meet("rank 0 judging the validation");
     add_validation(record, validation);
     record.seconds = seconds_before_ + seconds_since(began_);
     if (!asked_to_stop()) overfit_.add(record, validation);
