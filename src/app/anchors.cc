@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/loader.h"
 #include "data/prepare.h"
 #include "detect/anchors.h"
@@ -214,7 +215,7 @@ void check_out(const AnchorsCommand& c) {
   if (name.empty() || ends_with_ignoring_case(name, ".cfg") || ends_with_ignoring_case(name, ".yaml")) {
     return check_report_file("--out", name, c.data);
   }
-  throw Error(fmt::format("--out {}: expected a .cfg or a .yaml file", name), Error::Kind::usage);
+  fail_usage("--out {}: expected a .cfg or a .yaml file", name);
 }
 
 void write_out(const AnchorsCommand& c, const NetworkSpec& spec, const Judged& fresh) {
@@ -236,8 +237,7 @@ int run_anchors(const std::vector<std::string>& arguments) {
   }
   options.require("data", "the data set, e.g. --data data.yaml");
   if (options.was_typed("ignore-boxes")) {
-    throw Error("--ignore-boxes has no effect here: it changes no target, but what is spared beside them",
-                Error::Kind::usage);
+    fail_usage("--ignore-boxes has no effect here: it changes no target, but what is spared beside them");
   }
   finish_target_options(options, c.target_words, c.assign);
   check_out(c);

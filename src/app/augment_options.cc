@@ -1,6 +1,7 @@
 #include "app/augment_options.h"
 
 #include "base/error.h"
+#include "base/usage.h"
 #include "data/augment_affine.h"
 
 namespace yolov3 {
@@ -48,17 +49,12 @@ void add_augment_options(Options& options, AugmentOptions& augment) {
 }
 
 void check_augment_options(const Options& options, const AugmentOptions& augment) {
-  try {
-    check_augment_options(augment);
-  } catch (const Error& error) {
-    throw Error(error.what(), Error::Kind::usage);
-  }
+  check_augment_options(augment);
   if (options.was_typed("min-visible") && augment.mosaic == 0 && augment.cutout == 0 && !has_affine(augment)) {
-    throw Error(
+    fail_usage(
         "--min-visible has no effect here: nothing cuts objects; add --mosaic, --cutout, --degrees, --scale, --shear "
         "or "
-        "--shift",
-        Error::Kind::usage);
+        "--shift");
   }
 }
 

@@ -84,36 +84,34 @@ void add_training_options(Options& options, BenchCommand& c) {
   add_loss_options(options, c.loss, c.loss_words);
 }
 
-[[noreturn]] void usage(const std::string& message) { throw Error(message, Error::Kind::usage); }
-
 void check_choices(const Options& options, const BenchCommand& c) {
   const bool own_network = !c.choice.weights.empty() && kind_of_model(c.choice.weights) == ModelKind::own;
   if (own_network && options.was_given("model")) {
-    usage("--model and --weights FILE.h5: a model file holds its own network; give one of them");
+    fail_usage("--model and --weights FILE.h5: a model file holds its own network; give one of them");
   }
   if (!c.choice.weights.empty() && !own_network && !options.was_given("model")) {
-    usage("--weights: Darknet's and Keras' weights name no network; say which with --model");
+    fail_usage("--weights: Darknet's and Keras' weights name no network; say which with --model");
   }
   if (options.was_given("classes") && (own_network || ends_with_ignoring_case(c.choice.model, ".cfg"))) {
-    usage("--classes goes with --model NAME; model and cfg files say their own");
+    fail_usage("--classes goes with --model NAME; model and cfg files say their own");
   }
   if (options.was_given("plan") && (c.choice.engine.kind == "torch" || c.choice.engine.kind == "reference")) {
-    usage("--plan has no effect here: only the dnnl engine has plans");
+    fail_usage("--plan has no effect here: only the dnnl engine has plans");
   }
   const std::string& kind = c.choice.engine.kind;
   if (c.train && (kind == "reference" || c.choice.engine.precision == "int8")) {
-    usage("--train: training runs on --engine auto, dnnl or torch, in --precision auto, f32 or bf16");
+    fail_usage("--train: training runs on --engine auto, dnnl or torch, in --precision auto, f32 or bf16");
   }
   for (const char* name : {"plan", "save-plan", "mode", "sides", "weights", "source"}) {
-    if (c.train && options.was_given(name)) usage(fmt::format("--{} has no effect here: not with --train", name));
+    if (c.train && options.was_given(name)) fail_usage("--{} has no effect here: not with --train", name);
   }
   std::vector<std::string> of_training = target_and_loss_names();
   of_training.emplace_back("preset");
   for (const std::string& name : of_training) {
-    if (!c.train && options.was_typed(name)) usage(fmt::format("--{} has no effect here: it goes with --train", name));
+    if (!c.train && options.was_typed(name)) fail_usage("--{} has no effect here: it goes with --train", name);
   }
   if (options.was_given("sides") && c.mode != "throughput") {
-    usage("--sides has no effect here: it goes with --mode throughput");
+    fail_usage("--sides has no effect here: it goes with --mode throughput");
   }
 }
 
@@ -184,7 +182,7 @@ int run_bench(const std::vector<std::string>& arguments) {
   for (const auto& [option, file] : {std::pair{"--json", c.json}, {"--save-plan", c.save_plan}}) {
     std::error_code none;
     if (std::filesystem::equivalent(file, c.choice.weights, none))
-      usage(fmt::format("{} {}: is the model itself; choose another file", option, file));
+      fail_usage("{} {}: is the model itself; choose another file", option, file);
     check_writable(file);
   }
   const BenchCase bench_case = open_bench_case(c.choice);

@@ -11,6 +11,7 @@
 #include "app/program.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "format/model_file.h"
 #include "quant/calibrate.h"
 #include "quant/report.h"
@@ -84,13 +85,11 @@ void add_options(Options& options, CalibrateCommand& c) {
 
 void finish_options(const Options& options, CalibrateCommand& c) {
   if (options.was_given("percentile") && c.method != "best" && c.method != "percentile") {
-    throw Error(fmt::format("--percentile has no effect here: --method {}", c.method), Error::Kind::usage);
+    fail_usage("--percentile has no effect here: --method {}", c.method);
   }
   c.model.names = c.data.names;
   if (c.out.empty() && kind_of_model(c.model.weights) != ModelKind::own) {
-    throw Error(fmt::format("calibrate needs --out FILE.h5: {} is no .h5 of ours and cannot hold scales",
-                            c.model.weights.string()),
-                Error::Kind::usage);
+    fail_usage("calibrate needs --out FILE.h5: {} is no .h5 of ours and cannot hold scales", c.model.weights.string());
   }
   if (c.out.empty()) c.out = c.model.weights;
   check_writable(c.out.string());

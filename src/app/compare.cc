@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/usage.h"
 #include "engine/checked_engine.h"
 #include "engine/plan.h"
 #include "eval/evaluate.h"
@@ -177,7 +178,7 @@ int run_compare(const std::vector<std::string>& arguments) {
   }
   options.require("weights", "the models, e.g. yolov3 compare best.h5 last.h5 --source pictures/");
   if (c.source.empty() && c.data.data.empty()) {
-    throw Error("compare needs --source or --data: the pictures to compare on", Error::Kind::usage);
+    fail_usage("compare needs --source or --data: the pictures to compare on");
   }
   check_report_file("--json", c.json, c.data);
   c.data.threads = c.a.engine.threads;

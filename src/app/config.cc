@@ -8,6 +8,7 @@
 #include "app/options.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -22,15 +23,14 @@ std::string text_of(const toml::node& node, const std::string& where) {
     std::vector<std::string> items;
     for (const toml::node& item : *array) {
       if (item.is_array() || item.is_table()) {
-        throw Error(where + ": lists hold plain values only, not lists or tables", Error::Kind::usage);
+        fail_usage("{}: lists hold plain values only, not lists or tables", where);
       }
       items.push_back(text_of(item, where));
     }
     return fmt::format("{}", fmt::join(items, ","));
   }
-  throw Error(
-      where + ": expected a text, a number, true, false or a list; sections ([...]) and dates have no meaning here",
-      Error::Kind::usage);
+  fail_usage("{}: expected a text, a number, true, false or a list; sections ([...]) and dates have no meaning here",
+             where);
 }
 
 template <class Items>
@@ -85,8 +85,7 @@ std::vector<Options::Setting> Options::read_config(const std::string& text, cons
   try {
     table = toml::parse(text, name_of_text);
   } catch (const toml::parse_error& error) {
-    throw Error(fmt::format("{}:{}: not TOML: {}", name_of_text, error.source().begin.line, error.description()),
-                Error::Kind::usage);
+    fail_usage("{}:{}: not TOML: {}", name_of_text, error.source().begin.line, error.description());
   }
   std::vector<Setting> settings;
   for (const auto& [key, node] : table) {
@@ -96,7 +95,7 @@ std::vector<Options::Setting> Options::read_config(const std::string& text, cons
     if (name == "command") {
       const std::string other = text_of(node, at);
       if (other == command_) continue;
-      throw Error(fmt::format("{}: these are options of {}, not of {}", at, other, command_), Error::Kind::usage);
+      fail_usage("{}: these are options of {}, not of {}", at, other, command_);
     }
     Option* option = find(name);
     if (!option) fail_unknown(fmt::format("{} has no option {}", command_, name), name, at);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -52,9 +53,8 @@ int run_data(const std::vector<std::string>& arguments) {
     names.emplace_back(part.name);
   }
   const std::string near = closest_match(wanted, names);
-  throw Error(fmt::format("there is no command \"data {}\"; {}", wanted,
-                          near.empty() ? "see yolov3 data --help" : fmt::format("did you mean data {}?", near)),
-              Error::Kind::usage);
+  fail_usage("there is no command \"data {}\"; {}", wanted,
+             near.empty() ? "see yolov3 data --help" : fmt::format("did you mean data {}?", near));
 }
 
 }  // namespace yolov3

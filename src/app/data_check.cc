@@ -10,6 +10,7 @@
 #include "app/program.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "data/data_kind.h"
 #include "data/write.h"
 
@@ -65,11 +66,11 @@ bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& ar
     return false;
   }
   options.require("data", "the data set, e.g. --data data.yaml");
-  if (c.html == "-") throw Error("--html -: expected a file", Error::Kind::usage);
-  if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
+  if (c.html == "-") fail_usage("--html -: expected a file");
+  if (c.imgsz.width <= 0) fail_usage("--imgsz: expected a size such as 416");
   check_report_file("--json", c.json, c.data);
   check_report_file("--html", c.html, c.data);
-  if (!c.json.empty() && c.json == c.html) throw Error("--json and --html: expected two files", Error::Kind::usage);
+  if (!c.json.empty() && c.json == c.html) fail_usage("--json and --html: expected two files");
   if (!c.repair.empty()) check_out_folder(c.repair, "--repair", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.max_left_out = 1;  // the worst data sets are those to look at
@@ -89,7 +90,7 @@ int run_data_check(const std::vector<std::string>& arguments) {
   add_options(options, c);
   if (!parse(options, c, arguments)) return 0;
   if (options.was_given("suspects") && !c.find.looks) {
-    throw Error("--suspects: nobody looks at the pictures with --verify-images false", Error::Kind::usage);
+    fail_usage("--suspects: nobody looks at the pictures with --verify-images false");
   }
   const DataFindings findings = find_in_data(c.data.data, load_splits(c.data, c.split), c.find);
   if (c.json != "-") print(fit_for_terminal(findings_text(findings, kListedDefects)));

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "data/files_below.h"
 
 namespace fs = std::filesystem;
@@ -87,10 +88,10 @@ std::string findings_of(const std::vector<LoadedSplit>& loaded, size_t max_liste
 void check_out_folder(const fs::path& out, const char* option, const DataOptions& data) {
   for (const fs::path& folder : source_folders(data)) {
     if (is_below(out, folder)) {
-      throw Error(fmt::format("{} {}: lies in {}, which belongs to the data set and is never touched; choose another "
-                              "place",
-                              option, out.string(), folder.string()),
-                  Error::Kind::usage);
+      fail_usage(
+          "{} {}: lies in {}, which belongs to the data set and is never touched; choose another "
+          "place",
+          option, out.string(), folder.string());
     }
   }
   check_new_folder(out);

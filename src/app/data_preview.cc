@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "data/batch_pictures.h"
 #include "data/loader.h"
 #include "data/multi_scale.h"
@@ -66,7 +67,7 @@ void write_batches(const Dataset& dataset, const PreviewCommand& c) {
   Loader loader(dataset, loader_options(c));
   const int64_t in_epoch = loader.batches_per_epoch();
   if (c.first_batch > in_epoch) {
-    throw Error(fmt::format("--first-batch {}: an epoch has {} batches", c.first_batch, in_epoch), Error::Kind::usage);
+    fail_usage("--first-batch {}: an epoch has {} batches", c.first_batch, in_epoch);
   }
   loader.start_epoch(c.epoch - 1, c.first_batch - 1);
   make_directories(c.out);
@@ -96,11 +97,11 @@ int run_data_preview(const std::vector<std::string>& arguments) {
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml");
-  if (c.imgsz.width <= 0) throw Error("--imgsz: expected a size such as 416", Error::Kind::usage);
+  if (c.imgsz.width <= 0) fail_usage("--imgsz: expected a size such as 416");
   check_multi_scale(c.loader.multi_scale);
   check_augment_options(options, c.loader.augment);
   if (!c.loader.augmented && c.loader.augment != AugmentOptions{}) {
-    throw Error("--augment false leaves no effect to the other options of augmentation", Error::Kind::usage);
+    fail_usage("--augment false leaves no effect to the other options of augmentation");
   }
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   std::vector<LoadedSplit> loaded = load_splits(c.data, c.split);

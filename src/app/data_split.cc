@@ -9,6 +9,7 @@
 #include "app/program.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/usage.h"
 #include "data/data_kind.h"
 #include "data/figures.h"
 #include "data/look.h"
@@ -119,7 +120,7 @@ int run_data_split(const std::vector<std::string>& arguments) {
   }
   options.require("data", "the data set, e.g. --data data.yaml");
   options.require("out", "the folder to make, e.g. --out split");
-  if (c.val + c.test >= 1) throw Error("--val and --test: expected to leave a share to train", Error::Kind::usage);
+  if (c.val + c.test >= 1) fail_usage("--val and --test: expected to leave a share to train");
   check_out_folder(c.out, "--out", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   std::vector<LoadedSplit> loaded = load_splits(c.data, "all");

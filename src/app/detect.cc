@@ -11,6 +11,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -60,10 +61,9 @@ std::vector<int> class_ids(const std::vector<std::string>& wanted, const std::ve
       ids.push_back(static_cast<int>(*number));
     } else {
       const std::string near = closest_match(word, names);
-      throw Error(fmt::format("--classes: the model has no class \"{}\"{}", word,
-                              near.empty() ? fmt::format("; numbers go from 0 to {}", count - 1)
-                                           : fmt::format("; did you mean \"{}\"?", near)),
-                  Error::Kind::usage);
+      fail_usage("--classes: the model has no class \"{}\"{}", word,
+                 near.empty() ? fmt::format("; numbers go from 0 to {}", count - 1)
+                              : fmt::format("; did you mean \"{}\"?", near));
     }
   }
   return ids;
@@ -113,12 +113,11 @@ int run_detect(const std::vector<std::string>& arguments) {
   c.run.threads = c.choice.engine.threads > 0 ? c.choice.engine.threads : omp_get_max_threads();
   const bool to_stdout = c.out == "-";
   if (to_stdout && c.run.draw && options.was_typed("draw")) {
-    throw Error("--draw goes with a folder of results; with --out - there is none to put pictures in",
-                Error::Kind::usage);
+    fail_usage("--draw goes with a folder of results; with --out - there is none to put pictures in");
   }
   if (to_stdout) c.run.draw = false;
   if (to_stdout && (c.run.format == ResultFormat::none || c.run.format == ResultFormat::txt)) {
-    throw Error("--out - writes results to stdout as --format json, csv or coco", Error::Kind::usage);
+    fail_usage("--out - writes results to stdout as --format json, csv or coco");
   }
   const std::vector<PictureSource> sources = expand_source(c.source);
   OpenDetector open = open_detector(choice_for_mode(c));

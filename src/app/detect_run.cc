@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/text_guard.h"
 #include "image/draw.h"
 #include "image/save.h"
@@ -197,7 +198,7 @@ class Run {
 DetectMode parse_detect_mode(const std::string& text) {
   if (text == "latency") return DetectMode::latency;
   if (text == "throughput") return DetectMode::throughput;
-  throw Error(fmt::format("unknown mode \"{}\": expected latency or throughput", text), Error::Kind::usage);
+  fail_usage("unknown mode \"{}\": expected latency or throughput", text);
 }
 
 DetectSummary detect_pictures(const std::vector<PictureSource>& sources, Detector& detector,

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/usage.h"
 #include "data/source.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
@@ -63,8 +64,8 @@ void add_options(Options& options, EvalCommand& c) {
 
 // Before the work, not after it.
 void check_outputs(const EvalCommand& c) {
-  if (c.save_json == "-") throw Error("--save-json -: expected a file; stdout is for --json", Error::Kind::usage);
-  if (c.report == "-") throw Error("--report -: expected a file; stdout is for --json", Error::Kind::usage);
+  if (c.save_json == "-") fail_usage("--save-json -: expected a file; stdout is for --json");
+  if (c.report == "-") fail_usage("--report -: expected a file; stdout is for --json");
   check_report_file("--json", c.json, c.data);
   check_report_file("--save-json", c.save_json, c.data);
   check_report_file("--report", c.report, c.data);
@@ -162,7 +163,7 @@ int run_eval(const std::vector<std::string>& arguments) {
   c.facts.options_toml = options.to_toml();
   if (!c.detections.empty()) {
     if (options.was_given("weights")) {
-      throw Error("--detections and --weights: either a results file is judged or a model", Error::Kind::usage);
+      fail_usage("--detections and --weights: either a results file is judged or a model");
     }
     options.allow_only({"data", "detections", "json", "report"},
                        "--detections judges boxes that a detector found; no model is run, no picture opened");

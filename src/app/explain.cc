@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/loader.h"
 #include "engine/engine.h"
 #include "image/save.h"
@@ -67,17 +68,14 @@ const Example& find_example(const Dataset& dataset, const std::string& wanted, c
   const auto count = std::ranges::count_if(dataset.examples, fits);
   if (count == 1) return *std::ranges::find_if(dataset.examples, fits);
   if (count > 1) {
-    throw Error(fmt::format("--image {}: {} pictures of {} are called that; give more of the path, or a number", wanted,
-                            count, data),
-                Error::Kind::usage);
+    fail_usage("--image {}: {} pictures of {} are called that; give more of the path, or a number", wanted, count,
+               data);
   }
   const std::optional<int64_t> number = parse_integer(wanted);
   const auto size = static_cast<int64_t>(dataset.examples.size());
   if (number && *number >= 0 && *number < size) return dataset.examples[static_cast<size_t>(*number)];
-  throw Error(
-      fmt::format("--image {}: {} has no such picture in --split {}; expected a file name, or a number from 0 to {}",
-                  wanted, data, split, size - 1),
-      Error::Kind::usage);
+  fail_usage("--image {}: {} has no such picture in --split {}; expected a file name, or a number from 0 to {}", wanted,
+             data, split, size - 1);
 }
 
 // The picture that the planes were made from, for drawing.
@@ -149,8 +147,7 @@ int run_explain(const std::vector<std::string>& arguments) {
   options.require("data", "the data set, e.g. --data data.yaml");
   for (const char* name : {"engine", "ignore-iou", "ignore-boxes"}) {
     if (!c.network.weights.empty() || !options.was_given(name)) continue;
-    throw Error(fmt::format("--{} goes with --weights: without a network there are no predictions", name),
-                Error::Kind::usage);
+    fail_usage("--{} goes with --weights: without a network there are no predictions", name);
   }
   finish_target_options(options, c.target_words, c.assign);
   check_report_file("--json", c.json, c.data);

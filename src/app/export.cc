@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "format/darknet_weights.h"
 #include "format/keras_weights.h"
 #include "net/cfg.h"
@@ -67,20 +68,18 @@ std::string format_of_ending(const fs::path& out) {
 // Errors: Kind::usage where nothing says the format, or --to and the ending contradict each other.
 std::string chosen_format(const ExportCommand& c) {
   const std::string promised = format_of_ending(c.out);
-  const auto usage = [&](const std::string& message) { throw Error(message, Error::Kind::usage); };
   if (c.to.empty() && promised.empty()) {
-    usage(
-        fmt::format("--out {}: its ending is none of .onnx, .weights and .h5; say what to write with --to "
-                    "onnx|darknet|keras|h5",
-                    c.out.string()));
+    fail_usage(
+        "--out {}: its ending is none of .onnx, .weights and .h5; say what to write with --to "
+        "onnx|darknet|keras|h5",
+        c.out.string());
   }
   if (c.to.empty()) return promised;
   const bool hdf5 = c.to == "keras" || c.to == "h5";
   if (!promised.empty() && promised != c.to && !(hdf5 && promised == "h5")) {
-    usage(fmt::format("--to {} and --out {} contradict each other; give one of them, or another ending", c.to,
-                      c.out.string()));
+    fail_usage("--to {} and --out {} contradict each other; give one of them, or another ending", c.to, c.out.string());
   }
-  if (c.out == "-" && c.to != "onnx") usage(fmt::format("--out - goes with --to onnx, not with --to {}", c.to));
+  if (c.out == "-" && c.to != "onnx") fail_usage("--out - goes with --to onnx, not with --to {}", c.to);
   return c.to;
 }
 
@@ -167,7 +166,7 @@ int run_export(const std::vector<std::string>& arguments) {
   const std::string to = chosen_format(c);
   for (const std::string& name : onnx_options) {
     if (to != "onnx" && options.was_given(name)) {
-      throw Error(fmt::format("--{} has no effect here: it goes with --to onnx", name), Error::Kind::usage);
+      fail_usage("--{} has no effect here: it goes with --to onnx", name);
     }
   }
   if (to == "onnx") check_onnx_options(options, c.onnx);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "detect/decode.h"
 #include "image/onnx_runner.h"
 
@@ -169,13 +170,11 @@ std::vector<std::string> add_onnx_options(Options& options, OnnxExportOptions& o
 
 void check_onnx_options(const Options& options, const OnnxExportOptions& onnx) {
   if (onnx.dynamic && options.was_given("batch")) {
-    throw Error("--batch has no effect with --dynamic, which takes any number of pictures", Error::Kind::usage);
+    fail_usage("--batch has no effect with --dynamic, which takes any number of pictures");
   }
   for (const char* name : {"conf", "iou", "multi-label", "max-det"}) {
     if (onnx.head == "nms" || !options.was_given(name)) continue;
-    throw Error(
-        fmt::format("--{} has no effect with --head {}: only --head nms chooses among the boxes", name, onnx.head),
-        Error::Kind::usage);
+    fail_usage("--{} has no effect with --head {}: only --head nms chooses among the boxes", name, onnx.head);
   }
 }
 

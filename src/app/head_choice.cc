@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "net/cfg.h"
 #include "net/models.h"
 
@@ -25,7 +26,7 @@ ChosenNetwork choose_network(const Options& options, const HeadChoice& choice, i
   if (!choice.weights.empty()) {
     const bool own = kind_of_model(choice.weights) == ModelKind::own;
     if (own && options.was_given("model")) {
-      throw Error("--model and --weights: a model file holds its own network; give one of them", Error::Kind::usage);
+      fail_usage("--model and --weights: a model file holds its own network; give one of them");
     }
     LoadedModel loaded = load_model(ModelSource{choice.weights, options.was_given("model") ? choice.model : "", {}});
     chosen.model = std::move(loaded.model);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "engine/dnnl_engine.h"
 #include "net/cfg.h"
 #include "net/models.h"
@@ -131,7 +132,7 @@ int run_info(const std::vector<std::string>& arguments) {
     return 0;
   }
   if (options.was_given("classes") && (!c.model.weights.empty() || ends_with_ignoring_case(c.model.model, ".cfg"))) {
-    throw Error("--classes goes with --model NAME; model and cfg files say their own", Error::Kind::usage);
+    fail_usage("--classes goes with --model NAME; model and cfg files say their own");
   }
   if (c.model.model.empty() && c.model.weights.empty()) {
     options.allow_only({"json"}, "without --model or --weights, info describes the program, not a model");
@@ -140,7 +141,7 @@ int run_info(const std::vector<std::string>& arguments) {
     return 0;
   }
   if (c.model.weights.empty() && !c.model.names.empty()) {
-    throw Error("--names has no effect here: it goes with --weights", Error::Kind::usage);
+    fail_usage("--names has no effect here: it goes with --weights");
   }
   const Described model = describe_model(c);
   c.json.empty() ? print(text_of(model)) : write_text(c.json, dumped(json_of(model)));

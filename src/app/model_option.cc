@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/usage.h"
 #include "data/source.h"
 
 namespace yolov3 {
@@ -33,7 +34,7 @@ LoadedModel load_chosen(const ModelChoice& choice, bool names_of_data) {
   if (!choice.names.empty()) {
     const bool own = kind_of_model(choice.weights) == ModelKind::own;
     if (own && !names_of_data) {
-      throw Error(fmt::format("--names: {} names its classes itself", choice.weights.string()), Error::Kind::usage);
+      fail_usage("--names: {} names its classes itself", choice.weights.string());
     }
     if (!own) source.names = read_class_names(choice.names);
   }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 
@@ -62,16 +63,14 @@ namespace {
 EngineOptions engine_options(const DetectorChoice& choice, const Model& model) {
   EngineOptions options = choice.engine;
   if (options.plan != "auto" && (options.kind == "torch" || options.kind == "reference")) {
-    throw Error(fmt::format("--plan has no effect with --engine {}: only the dnnl engine has plans", options.kind),
-                Error::Kind::usage);
+    fail_usage("--plan has no effect with --engine {}: only the dnnl engine has plans", options.kind);
   }
   if (model.quantization) options.quantization = std::make_shared<const Quantization>(*model.quantization);
   if (options.precision == "int8" && !model.quantization) {
-    throw Error(
-        fmt::format("--precision int8: {} has no int8 scales; yolov3 calibrate --data D --weights {} finds them "
-                    "and puts them into it",
-                    choice.model.weights.string(), choice.model.weights.string()),
-        Error::Kind::usage);
+    fail_usage(
+        "--precision int8: {} has no int8 scales; yolov3 calibrate --data D --weights {} finds them "
+        "and puts them into it",
+        choice.model.weights.string(), choice.model.weights.string());
   }
   return options;
 }

@@ -8,6 +8,7 @@
 #include "app/options.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -21,7 +22,7 @@ Overloaded(Ts...) -> Overloaded<Ts...>;
 
 template <class... Args>
 [[noreturn]] void usage(fmt::format_string<Args...> message, Args&&... args) {
-  throw Error(fmt::format(message, std::forward<Args>(args)...), Error::Kind::usage);
+  fail_usage(message, std::forward<Args>(args)...);
 }
 
 bool parse_bool(const std::string& text, const std::string& where) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -115,10 +116,9 @@ std::vector<std::string> Options::all_names() const {
 
 void Options::fail_unknown(const std::string& what, const std::string& name, const std::string& where) const {
   const std::string near = closest_match(name, all_names());
-  throw Error(fmt::format("{}{}{}", where.empty() ? "" : where + ": ", what,
-                          near.empty() ? fmt::format("; see yolov3 {} --help", command_)
-                                       : fmt::format("; did you mean {}{}?", where.empty() ? "--" : "", near)),
-              Error::Kind::usage);
+  fail_usage("{}{}{}", where.empty() ? "" : where + ": ", what,
+             near.empty() ? fmt::format("; see yolov3 {} --help", command_)
+                          : fmt::format("; did you mean {}{}?", where.empty() ? "--" : "", near));
 }
 
 Options::Word Options::understand(const std::string& argument) {
@@ -158,7 +158,7 @@ void Options::read_argument(const std::vector<std::string>& arguments, size_t& i
   } else if (!word.value) {
     if (!following || following->starts_with("--")) {
       const std::string placeholder = word.is_config ? "FILE" : word.option->placeholder_text();
-      throw Error(fmt::format("--{0} needs a value: --{0} {1}", word.name, placeholder), Error::Kind::usage);
+      fail_usage("--{0} needs a value: --{0} {1}", word.name, placeholder);
     }
     word.value = arguments[++i];
   }
@@ -206,7 +206,7 @@ bool Options::was_typed(const std::string& name) const {
 void Options::allow_only(const std::vector<std::string>& names, const std::string& reason) const {
   for (const std::string& name : given_) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    throw Error(fmt::format("--{} has no effect here: {}", name, reason), Error::Kind::usage);
+    fail_usage("--{} has no effect here: {}", name, reason);
   }
 }
 
@@ -214,7 +214,7 @@ void Options::require(const std::string& name, const std::string& advice) const 
   for (const Option& option : options_) {
     if (option.name() == name && !option.text().empty()) return;
   }
-  throw Error(fmt::format("{} needs --{}: {}", command_, name, advice), Error::Kind::usage);
+  fail_usage("{} needs --{}: {}", command_, name, advice);
 }
 
 std::string Options::preset_help() const {

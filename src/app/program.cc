@@ -16,6 +16,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/text_guard.h"
 
 namespace yolov3 {
@@ -104,9 +105,8 @@ int dispatch(const std::vector<std::string>& arguments) {
       names.insert(names.end(), c.aliases.begin(), c.aliases.end());
     }
     const std::string near = closest_match(wanted, names);
-    throw Error(fmt::format("there is no command \"{}\"{}", wanted,
-                            near.empty() ? "; see yolov3 --help" : fmt::format("; did you mean {}?", near)),
-                Error::Kind::usage);
+    fail_usage("there is no command \"{}\"{}", wanted,
+               near.empty() ? "; see yolov3 --help" : fmt::format("; did you mean {}?", near));
   }
   if (help) return command->run({"--help"});
   return command->run({arguments.begin() + 1, arguments.end()});

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -45,8 +46,7 @@ ResultFormat parse_result_format(const std::string& text) {
   for (const auto& [name, format] : kFormats) {
     if (text == name) return format;
   }
-  throw Error(fmt::format("unknown result format \"{}\": expected none, json, csv, txt or coco", text),
-              Error::Kind::usage);
+  fail_usage("unknown result format \"{}\": expected none, json, csv, txt or coco", text);
 }
 
 std::string json_string(const std::string& text) {
@@ -107,9 +107,8 @@ std::string coco_result(const PictureResult& result) {
 ResultWriter::ResultWriter(ResultFormat format, std::filesystem::path folder, std::vector<std::string> names)
     : format_(format), folder_(std::move(folder)), names_(std::move(names)) {
   if (folder_.empty() && (format_ == ResultFormat::txt || format_ == ResultFormat::none)) {
-    throw Error(
-        "--out - writes results to stdout as --format json, csv or coco; txt is a file a picture and none is nothing",
-        Error::Kind::usage);
+    fail_usage(
+        "--out - writes results to stdout as --format json, csv or coco; txt is a file a picture and none is nothing");
   }
   if (!folder_.empty() && file_name(format_)) file_ = std::make_unique<AtomicFile>(folder_ / file_name(format_));
   if (!folder_.empty() && format_ == ResultFormat::txt) make_directories(folder_ / "labels");

@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "image/load.h"
 
 namespace yolov3 {
@@ -25,17 +26,15 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxListBytes = uint64_t{1} << 28;
 constexpr size_t kMaxStemBytes = 200;  // names have 255 at most, those of files under construction are longer
 
-[[noreturn]] void usage(const std::string& message) { throw Error(message, Error::Kind::usage); }
-
 void refuse_streams(const std::string& source) {
   static const char* const kVideo[] = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"};
   const bool video = std::any_of(std::begin(kVideo), std::end(kVideo),
                                  [&](const char* ending) { return ends_with_ignoring_case(source, ending); });
   if (video || source.find("://") != std::string::npos || (parse_integer(source) && !fs::exists(source))) {
-    usage(
-        fmt::format("--source {}: this version reads pictures only (an image, a folder, a glob or a list.txt), "
-                    "no video, camera or address",
-                    source));
+    fail_usage(
+        "--source {}: this version reads pictures only (an image, a folder, a glob or a list.txt), "
+        "no video, camera or address",
+        source);
   }
 }
 
@@ -44,7 +43,7 @@ std::vector<fs::path> expand_glob(const std::string& pattern) {
   const int code = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found);
   std::vector<fs::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
   ::globfree(&found);
-  if (code != 0 && code != GLOB_NOMATCH) usage(fmt::format("--source {}: a folder on the way cannot be read", pattern));
+  if (code != 0 && code != GLOB_NOMATCH) fail_usage("--source {}: a folder on the way cannot be read", pattern);
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -62,7 +61,7 @@ std::vector<fs::path> read_list(const fs::path& list) {
   for (const std::string_view line : split_lines(text)) {
     const std::string_view path = trim(line);
     if (path.find('\0') != std::string_view::npos)
-      usage(fmt::format("--source {}: not a list of paths: it holds zero bytes", list.string()));
+      fail_usage("--source {}: not a list of paths: it holds zero bytes", list.string());
     if (!path.empty()) paths.push_back(resolve_beside(list, path));
   }
   return paths;
@@ -75,7 +74,7 @@ std::vector<fs::path> find_pictures(const std::string& source) {
     return ends_with_ignoring_case(source, ".txt") ? read_list(source) : std::vector<fs::path>{source};
   }
   if (source.find_first_of("*?[{") != std::string::npos) return pictures_of(expand_glob(source));
-  usage(fmt::format("--source {}: there is no such file or folder", source));
+  fail_usage("--source {}: there is no such file or folder", source);
 }
 
 // What a folder of folders needs.
@@ -141,8 +140,7 @@ std::vector<PictureSource> expand_source(const std::string& source) {
     sources.push_back({path, stem, 0});
   }
   if (sources.empty()) {
-    usage(fmt::format("--source {}: no pictures there (jpg, png, bmp, tif, webp, ppm, ...){}", source,
-                      folder_advice(source)));
+    fail_usage("--source {}: no pictures there (jpg, png, bmp, tif, webp, ppm, ...){}", source, folder_advice(source));
   }
   number_pictures(sources);
   return sources;

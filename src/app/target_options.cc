@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -50,7 +51,7 @@ Value meaning(const Words<Value>& words, const std::string& word) {
 void refuse(const Options& options, const std::vector<std::string>& names, const std::string& reason) {
   for (const std::string& name : names) {
     if (!options.was_typed(name)) continue;
-    throw Error(fmt::format("--{} has no effect here: {}", name, reason), Error::Kind::usage);
+    fail_usage("--{} has no effect here: {}", name, reason);
   }
 }
 

@@ -106,8 +106,7 @@ void prepare_overfit(const Options& options, TrainCommand& c) {
   TrainOptions& t = c.train;
   if (t.overfit == 0) return;
   const auto refuse = [](const std::string& option) {
-    throw Error(fmt::format("--{} has no effect with --overfit, which trains on a few pictures as they are", option),
-                Error::Kind::usage);
+    fail_usage("--{} has no effect with --overfit, which trains on a few pictures as they are", option);
   };
   for (const char* option :
        {"multi-scale", "image-weights", "close-mosaic", "flip",  "flipud",     "crop",     "translate",  "mosaic",
@@ -116,7 +115,7 @@ void prepare_overfit(const Options& options, TrainCommand& c) {
     if (options.was_typed(option)) refuse(option);
   }
   if (!t.validate) {
-    throw Error("--val false: --overfit is judged by validating on its own pictures", Error::Kind::usage);
+    fail_usage("--val false: --overfit is judged by validating on its own pictures");
   }
   // A run's own args.toml says what was chosen then; another run's says what a long run wants.
   const bool repeated = !options.was_typed("overfit");
@@ -278,7 +277,7 @@ void add_options(Options& options, TrainCommand& c) {
 // Typed options that others leave without effect.
 void refuse_idle_options(const Options& options, const TrainOptions& t) {
   const auto refuse = [&](const std::string& name, bool idle, const std::string& reason) {
-    if (idle && options.was_typed(name)) throw Error(fmt::format("--{}: {}", name, reason), Error::Kind::usage);
+    if (idle && options.was_typed(name)) fail_usage("--{}: {}", name, reason);
   };
   const bool sgd = t.optimizer == "sgd", steps = t.schedule == "steps";
   refuse("momentum", !sgd, "adam has none; add --optimizer sgd");
@@ -293,8 +292,7 @@ void refuse_idle_options(const Options& options, const TrainOptions& t) {
 double seconds_of(const std::string& text, const std::string& name) {
   const std::optional<double> seconds = parse_duration(text);
   if (!seconds) {
-    throw Error(fmt::format("--{}: expected a time such as 30s, 10m, 2h or 1h30m, or 0, got \"{}\"", name, text),
-                Error::Kind::usage);
+    fail_usage("--{}: expected a time such as 30s, 10m, 2h or 1h30m, or 0, got \"{}\"", name, text);
   }
   return *seconds;
 }
@@ -304,7 +302,7 @@ void finish(TrainCommand& c) {
   TrainOptions& t = c.train;
   t.width = c.imgsz.width;
   t.height = c.imgsz.height;
-  if (t.width == 0) throw Error("--imgsz: training needs a size such as 416", Error::Kind::usage);
+  if (t.width == 0) fail_usage("--imgsz: training needs a size such as 416");
   t.data.bad_data = parse_bad_data_policy(c.bad_data);
   t.data.seed = t.seed;
   t.data.threads = t.threads;

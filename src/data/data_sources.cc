@@ -50,9 +50,8 @@ class SplitReader {
     const bool any = std::any_of(sources_.begin(), sources_.end(),
                                  [](const Source& source) { return source.kind == SourceKind::coco; });
     if (any) return;
-    throw Error(fmt::format("--images {}: says where the pictures of COCO files are, and {} has none",
-                            options_.images.string(), options_.data),
-                Error::Kind::usage);
+    fail_usage("--images {}: says where the pictures of COCO files are, and {} has none", options_.images.string(),
+               options_.data);
   }
 
   void add(const Source& source) {

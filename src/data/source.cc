@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/check_boxes.h"
 #include "data/data_sources.h"
 #include "data/figures.h"
@@ -219,9 +220,8 @@ BadDataPolicy parse_bad_data_policy(const std::string& text) {
   if (text == "repair") return BadDataPolicy::repair;
   if (text == "error") return BadDataPolicy::error;
   const std::string near = closest_match(text, {"skip", "repair", "error"});
-  throw Error(fmt::format("--bad-data: expected skip, repair or error, found \"{}\"{}", shown(text),
-                          near.empty() ? "" : "; did you mean " + near + "?"),
-              Error::Kind::usage);
+  fail_usage("--bad-data: expected skip, repair or error, found \"{}\"{}", shown(text),
+             near.empty() ? "" : "; did you mean " + near + "?");
 }
 
 Dataset load_dataset(const DataOptions& options, const std::string& split, DefectReport& report) {

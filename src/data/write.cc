@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "data/files_below.h"
 #include "data/new_file.h"
 #include "data/parallel_each.h"
@@ -221,8 +222,7 @@ DataFormat parse_data_format(const std::string& text) {
   for (size_t i = 0; i < kFormats.size(); ++i) {
     if (text == kFormats[i]) return static_cast<DataFormat>(i);
   }
-  throw Error(fmt::format("expected one of {}, found \"{}\"", fmt::join(kFormats, ", "), shown(text)),
-              Error::Kind::usage);
+  fail_usage("expected one of {}, found \"{}\"", fmt::join(kFormats, ", "), shown(text));
 }
 
 std::string to_string(DataFormat format) { return kFormats[static_cast<size_t>(format)]; }

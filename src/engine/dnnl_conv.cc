@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "net/leaky.h"
 #include "net/shape.h"
 
 namespace yolov3 {
@@ -32,7 +33,7 @@ bool is_homogeneous(Activation activation) {
 void append_activation(dnnl::post_ops& operations, Activation activation, float scale) {
   switch (activation) {
     case Activation::linear: return;
-    case Activation::leaky: return operations.append_eltwise(scale, algorithm::eltwise_relu, 0.1f, 0.0f);
+    case Activation::leaky: return operations.append_eltwise(scale, algorithm::eltwise_relu, kLeakySlope, 0.0f);
     case Activation::relu: return operations.append_eltwise(scale, algorithm::eltwise_relu, 0.0f, 0.0f);
     case Activation::logistic: return operations.append_eltwise(scale, algorithm::eltwise_logistic, 0.0f, 0.0f);
     case Activation::mish: return operations.append_eltwise(scale, algorithm::eltwise_mish, 0.0f, 0.0f);

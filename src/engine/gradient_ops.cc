@@ -8,13 +8,13 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "net/leaky.h"
 
 namespace yolov3 {
 namespace {
 
 #define YOLOV3_INLINE [[gnu::always_inline]] inline
 
-constexpr float kLeakySlope = 0.1f;
 constexpr int64_t kSquaresPiece = 1 << 15;  // numbers that one thread adds up at a time
 
 // --- Rows, as written; compiled below for each instruction set ------------------------------------------------------

@@ -14,6 +14,7 @@
 #include "engine/norm_kernels.h"
 #include "engine/number_ops.h"
 #include "engine/reference_conv.h"
+#include "net/leaky.h"
 
 namespace yolov3 {
 namespace {
@@ -110,7 +111,7 @@ void clear_rest(const MapView& out, const Part& part) {
 std::optional<float> slope_below_zero(Activation activation) {
   switch (activation) {
     case Activation::linear: return 1.0f;
-    case Activation::leaky: return 0.1f;
+    case Activation::leaky: return kLeakySlope;
     case Activation::relu: return 0.0f;
     default: return std::nullopt;
   }

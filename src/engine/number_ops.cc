@@ -8,13 +8,13 @@
 
 #include "base/cpu.h"
 #include "engine/reference_conv.h"
+#include "net/leaky.h"
 
 namespace yolov3 {
 namespace {
 
 #define YOLOV3_INLINE [[gnu::always_inline]] inline
 
-constexpr float kLeakySlope = 0.1f;
 constexpr int64_t kChunk = 1024;  // numbers that wait in the first-level cache between two steps
 
 // --- One number ---------------------------------------------------------------------------------------------------

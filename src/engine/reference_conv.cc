@@ -10,6 +10,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "base/tensor.h"
+#include "net/leaky.h"
 
 namespace yolov3 {
 namespace {
@@ -211,7 +212,6 @@ std::vector<std::string> convolution_isas() {
 }
 
 void activate(Activation activation, std::span<float> values) {
-  constexpr float kLeakySlope = 0.1f;
   const auto each = [&](auto&& function) {
     for (float& x : values) x = function(x);
   };

@@ -7,11 +7,10 @@
 #include "base/usage.h"
 #include "engine/lowering.h"
 #include "engine/training_plan.h"
+#include "net/leaky.h"
 
 namespace yolov3 {
 namespace {
-
-constexpr double kLeakySlope = 0.1;
 
 torch::MemoryFormat format_of(const torch::Tensor& tensor) {
   return tensor.dim() == 4 ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous;

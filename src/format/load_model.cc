@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "format/choose_network.h"
 #include "format/darknet_weights.h"
 #include "format/keras_weights.h"
@@ -77,9 +78,7 @@ void give_names(const ModelSource& source, LoadedModel& loaded) {
 
 LoadedModel load_own(const ModelSource& source) {
   if (!source.model.empty() && !source.transfer) {
-    throw Error(
-        fmt::format("--model {}: {} holds its own network; give one of them", source.model, source.weights.string()),
-        Error::Kind::usage);
+    fail_usage("--model {}: {} holds its own network; give one of them", source.model, source.weights.string());
   }
   return {load_model(source.weights), ModelKind::own, true};
 }

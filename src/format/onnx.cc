@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "format/onnx_graph.h"
 #include "format/onnx_head.h"
 #include "format/onnx_layers.h"
@@ -162,7 +163,7 @@ OnnxHead parse_onnx_head(const std::string& text) {
   if (text == "raw") return OnnxHead::raw;
   if (text == "boxes") return OnnxHead::boxes;
   if (text == "nms") return OnnxHead::nms;
-  throw Error(fmt::format("unknown ONNX head \"{}\"; expected raw, boxes or nms", text), Error::Kind::usage);
+  fail_usage("unknown ONNX head \"{}\"; expected raw, boxes or nms", text);
 }
 
 std::vector<std::string> onnx_outputs(const NetworkSpec& spec, OnnxHead head) {

@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "net/leaky.h"
 
 namespace yolov3 {
 namespace {
-
-constexpr float kLeakySlope = 0.1f;
 
 class LayerWriter {
  public:

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "net/leaky.h"
 #include "net/shape.h"
 
 namespace yolov3 {
@@ -84,7 +85,7 @@ Weights zero_weights(const NetworkSpec& spec) {
 Weights random_weights(const NetworkSpec& spec, const InitOptions& options) {
   check(options.objectness_prior > 0 && options.objectness_prior < 1, "the objectness prior {} is not between 0 and 1",
         options.objectness_prior);
-  constexpr float kLeakySlope = 0.1f, kHeadDeviation = 0.01f;
+  constexpr float kHeadDeviation = 0.01f;
   Weights weights = zero_weights(spec);
   const std::vector<ParamSlot> slots = param_slots(spec);
   for (size_t i = 0; i < slots.size(); ++i) {

@@ -1,5 +1,6 @@
 #include "train/rank_presence.h"
 
+#include <netdb.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,7 +85,22 @@ std::string RankPresence::name(int rank) const {
   return r < names_.size() ? fmt::format("rank {} ({})", rank, names_[r]) : fmt::format("rank {}", rank);
 }
 
+// A machine's name may be known a little later than its ranks start. LibTorch would complain every second.
+void RankPresence::wait_for_name() const {
+  const auto start = Clock::now();
+  while (true) {
+    addrinfo* found = nullptr;
+    const int failed = ::getaddrinfo(place_.host.c_str(), nullptr, nullptr, &found);
+    if (failed == 0) return ::freeaddrinfo(found);
+    check_not_interrupted("rank 0");
+    check(seconds_since(start) < timeout_s_, "rank {} of {}: MASTER_ADDR {}: {}", place_.rank, place_.ranks,
+          place_.host, ::gai_strerror(failed));
+    sleep_seconds(kLookSeconds);
+  }
+}
+
 RankStore RankPresence::open_store(bool server) {
+  wait_for_name();
   const auto store = std::make_shared<RankStore>();
   std::string reason = "no answer";
   try {

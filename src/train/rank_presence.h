@@ -53,6 +53,7 @@ class RankPresence {
   struct Beat {
     int64_t beats = -1, calls = 0;
   };
+  void wait_for_name() const;
   RankStore open_store(bool server);
   void greet();
   void beat_until_stopped();

@@ -168,7 +168,7 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
     log_info("--batch auto: {}{}", options.batch, options.batch == most ? ", the most that it takes" : "");
   }
   const MemoryEstimate estimate = estimate_of(options.batch);
-  log_info("memory at most about {}", describe(estimate));
+  log_info("peak memory about {}", describe(estimate));
   const int here = options.place.local_ranks;
   const int64_t more = here * (estimate.total() - process_memory());
   if (available >= 0 && more > available && options.place.rank == 0) {
