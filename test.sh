@@ -79,19 +79,12 @@ fuzz() {
   must tools/install_packages.sh fuzz
   must step fuzz-build 'fuzzers: build' build fuzz fuzzers
   must step fuzz-seeds 'fuzzers: seeds' build/fuzz/tools/fuzz/make_seeds build/fuzz/corpus
-  local program target corpus words seconds=${FUZZ_SECONDS:-60}
+  local program target seconds=${FUZZ_SECONDS:-60}
   for program in build/fuzz/tools/fuzz/fuzz_*; do
     [ -x "$program" ] && [ -f "$program" ] || continue
     target=$(basename "$program")
-    corpus=build/fuzz/corpus/$target
-    mkdir -p "$corpus"
-    words=()
-    [ -f "tools/fuzz/$target.dict" ] && words=(-dict="tools/fuzz/$target.dict")
-    # HDF5 asks for what a damaged file says and lives with the answer no; the program reads such files behind a fence.
-    case $target in *keras*|*model*) words+=(-malloc_limit_mb=1048576); export ASAN_OPTIONS=allocator_may_return_null=1 ;;
-    *) unset ASAN_OPTIONS ;; esac
-    one "$target" "$target: $seconds s" "$program" "${words[@]}" -max_total_time="$seconds" -rss_limit_mb=2048 \
-      -timeout=60 -artifact_prefix="build/fuzz/$target-" "$corpus"
+    one "$target" "$target: $seconds s" tools/fuzz/run.sh "$program" "$seconds" "build/fuzz/corpus/$target" \
+      build/fuzz/findings
   done
 }
 
