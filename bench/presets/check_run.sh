@@ -93,6 +93,14 @@ HAS_TIME=1 go c --only ciou || { cat out; wrong=1; }
 is 'with --time' "$(grep -c -- '--time 120s --name screen-ciou-0$' calls)" 1
 is 'no probe with --time' "$(cd c/runs && echo probe-*)" 'probe-*'
 is 'only two sets' "$(cd c/results && echo screen-*)" 'screen-ciou-0 screen-notes-0'
+go h --only ciou --epochs 3 --final-epochs 5 || { cat out; wrong=1; }
+is 'epochs as they are given' "$(cut -d' ' -f5 h/results/screen-ciou-0 h/results/final-ciou-2 | xargs)" '3 5'
+has h/table.md '320 px, 3 epochs each'
+has h/table.md '416 px, 5 epochs, seeds'
+if ! go i --stage screen --only ciou,best; then cat out; wrong=1; fi
+is 'a part of the screening' "$(cd i/results && echo *)" 'screen-best-0 screen-ciou-0'
+if ! go i --stage screen || ! go i --stage final; then cat out; wrong=1; fi
+is 'the stages one by one' "$(cmp a/table.md i/table.md && echo same)" same
 NO_TEST=1 go d --only free || { cat out; wrong=1; }
 has d/table.md '| free | `--collision free` | 4 | 2.3 | 0.830 | 0.415 | - | - |'
 FAIL_AT=screen-free-0 go e && { echo 'a failed run passed'; wrong=1; }
