@@ -10,6 +10,7 @@
 #include "app/options.h"
 #include "app/presets.h"
 #include "app/program.h"
+#include "app/report_file.h"
 #include "app/target_options.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -213,7 +214,7 @@ std::string yaml_of(const AnchorsCommand& c, const LayerShape& input, const Judg
 void check_out(const AnchorsCommand& c) {
   const std::string name = c.out.string();
   if (name.empty() || ends_with_ignoring_case(name, ".cfg") || ends_with_ignoring_case(name, ".yaml")) {
-    return check_report_file("--out", name, c.data);
+    return check_report_file("--out", name, ReportKind::anchors, c.data);
   }
   fail_usage("--out {}: expected a .cfg or a .yaml file", name);
 }
@@ -241,7 +242,7 @@ int run_anchors(const std::vector<std::string>& arguments) {
   }
   finish_target_options(options, c.target_words, c.assign);
   check_out(c);
-  check_report_file("--json", c.json, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.seed = c.cluster.seed;
 

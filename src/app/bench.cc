@@ -8,6 +8,7 @@
 #include "app/options.h"
 #include "app/presets.h"
 #include "app/program.h"
+#include "app/report_file.h"
 #include "app/target_options.h"
 #include "base/cpu.h"
 #include "base/error.h"
@@ -179,12 +180,8 @@ int run_bench(const std::vector<std::string>& arguments) {
   finish_target_options(options, c.target_words, c.assign);
   finish_loss_options(options, c.loss_words, c.loss);
   if (c.train) return bench_training(c);
-  for (const auto& [option, file] : {std::pair{"--json", c.json}, {"--save-plan", c.save_plan}}) {
-    std::error_code none;
-    if (std::filesystem::equivalent(file, c.choice.weights, none))
-      fail_usage("{} {}: is the model itself; choose another file", option, file);
-    check_writable(file);
-  }
+  check_report_file("--json", c.json, ReportKind::json);
+  check_report_file("--save-plan", c.save_plan, ReportKind::plan);
   const BenchCase bench_case = open_bench_case(c.choice);
   const BenchFigures figures = measure(c, bench_case);
   const std::string table = fit_for_terminal(bench_table(figures));

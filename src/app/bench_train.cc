@@ -9,6 +9,7 @@
 #include "app/options.h"
 #include "app/program.h"
 #include "app/program_facts.h"
+#include "app/report_file.h"
 #include "base/cpu.h"
 #include "base/log.h"
 #include "engine/training_tune.h"
@@ -182,7 +183,7 @@ std::string json_of(const Figures& f) {
 }  // namespace
 
 int run_bench_train(const NetworkSpec& spec, const BenchTrainChoice& choice) {
-  check_writable(choice.json);
+  check_report_file("--json", choice.json, ReportKind::json);
   Figures f{spec, choice, measure_training(spec, choice.options, kWarmup, choice.runs > 0 ? choice.runs : kSteps), {}};
   if (choice.passes && !f.measure.passes.empty()) {
     f.limit = tune_training(spec, choice.options.batch, f.measure.precision, choice.options.threads);

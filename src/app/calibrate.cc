@@ -9,6 +9,7 @@
 #include "app/model_option.h"
 #include "app/options.h"
 #include "app/program.h"
+#include "app/report_file.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/usage.h"
@@ -93,7 +94,7 @@ void finish_options(const Options& options, CalibrateCommand& c) {
   }
   if (c.out.empty()) c.out = c.model.weights;
   check_writable(c.out.string());
-  check_writable(c.json);
+  check_report_file("--json", c.json, ReportKind::json, c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.threads = c.threads;
   c.data.seed = c.calibrate.seed;

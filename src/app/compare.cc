@@ -10,6 +10,7 @@
 #include "app/open_detector.h"
 #include "app/options.h"
 #include "app/program.h"
+#include "app/report_file.h"
 #include "app/sources.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -180,7 +181,7 @@ int run_compare(const std::vector<std::string>& arguments) {
   if (c.source.empty() && c.data.data.empty()) {
     fail_usage("compare needs --source or --data: the pictures to compare on");
   }
-  check_report_file("--json", c.json, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data);
   c.data.threads = c.a.engine.threads;
   return compare(c);
 }

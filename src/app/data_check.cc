@@ -8,6 +8,7 @@
 #include "app/data_page.h"
 #include "app/data_parts.h"
 #include "app/program.h"
+#include "app/report_file.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/usage.h"
@@ -68,8 +69,8 @@ bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& ar
   options.require("data", "the data set, e.g. --data data.yaml");
   if (c.html == "-") fail_usage("--html -: expected a file");
   if (c.imgsz.width <= 0) fail_usage("--imgsz: expected a size such as 416");
-  check_report_file("--json", c.json, c.data);
-  check_report_file("--html", c.html, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data);
+  check_report_file("--html", c.html, ReportKind::html, c.data);
   if (!c.json.empty() && c.json == c.html) fail_usage("--json and --html: expected two files");
   if (!c.repair.empty()) check_out_folder(c.repair, "--repair", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);

@@ -7,6 +7,7 @@
 #include "app/open_detector.h"
 #include "app/options.h"
 #include "app/program.h"
+#include "app/report_file.h"
 #include "app/report_page.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -66,9 +67,9 @@ void add_options(Options& options, EvalCommand& c) {
 void check_outputs(const EvalCommand& c) {
   if (c.save_json == "-") fail_usage("--save-json -: expected a file; stdout is for --json");
   if (c.report == "-") fail_usage("--report -: expected a file; stdout is for --json");
-  check_report_file("--json", c.json, c.data);
-  check_report_file("--save-json", c.save_json, c.data);
-  check_report_file("--report", c.report, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data, {c.detections});
+  check_report_file("--save-json", c.save_json, ReportKind::json, c.data, {c.detections});
+  check_report_file("--report", c.report, ReportKind::html, c.data);
 }
 
 void report(const EvalCommand& c, const Metrics& metrics, const std::vector<std::string>& names) {

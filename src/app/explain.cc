@@ -10,6 +10,7 @@
 #include "app/options.h"
 #include "app/presets.h"
 #include "app/program.h"
+#include "app/report_file.h"
 #include "app/target_options.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -150,7 +151,7 @@ int run_explain(const std::vector<std::string>& arguments) {
     fail_usage("--{} goes with --weights: without a network there are no predictions", name);
   }
   finish_target_options(options, c.target_words, c.assign);
-  check_report_file("--json", c.json, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.verify_images = false;  // one is read
   const Dataset dataset = load_split(c.data, c.split);

@@ -48,12 +48,6 @@ void check_same_classes(const std::vector<std::string>& model, bool named, int m
   }
 }
 
-void check_report_file(const char* option, const std::string& file, const DataOptions& data) {
-  check_usage(file.empty() || !is_read_from(data, file),
-              "{} {}: belongs to the data set, which is never touched; choose another file", option, file);
-  check_writable(file);
-}
-
 void add_split_options(Options& options, DataOptions& data, std::string& split, std::string& bad_data) {
   options.add("data", &data.data, kDataHelp).placeholder("D");
   options.add("split", &split, "of the data set").choices({"train", "val", "test"});

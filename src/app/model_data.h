@@ -18,10 +18,6 @@ constexpr const char* kImagesHelp = "the pictures of COCO files; empty = looked 
 // --data, --split, --names, --images and --bad-data of a command that looks at one split.
 void add_split_options(Options& options, DataOptions& data, std::string& split, std::string& bad_data);
 
-// Before a long run, of an option that names a file to write: it must be writable, and none that the data set is read
-// from. `option` is for the message. Errors: Kind::usage where it would be overwritten, else as check_writable.
-void check_report_file(const char* option, const std::string& file, const DataOptions& data);
-
 // load_dataset() that lists the defects on stderr, also when it throws.
 Dataset load_split(const DataOptions& options, const std::string& split);
 

@@ -30,7 +30,8 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr double kGraceSeconds = 30;  // beside the time that ranks give each other: to save the run
-constexpr double kKillSeconds = 20;   // from SIGTERM to SIGKILL
+constexpr double kKillSeconds = 20;   // from being told to end to SIGKILL
+constexpr int kNoProgram = 127;       // exit code of a child that could not become the program, as a shell has it
 constexpr int kMostRanks = 100000;
 
 int number_of(const Variable& variable, const std::string& name, int least, int most) {
@@ -67,7 +68,8 @@ std::string own_program() {
   return std::filesystem::equivalent(self, file, none) ? file.string() : self.string();
 }
 
-// In a process group of its own: Ctrl-C reaches it once, from its parent. It gets SIGTERM when its parent is gone.
+// In a process group of its own: Ctrl-C reaches it once, from its parent. It gets SIGTERM when its parent is gone. SIGUSR1
+// waits until it has handlers.
 pid_t start_child(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
   const std::string program = own_program();
   std::vector<char*> argv, envp;
@@ -82,7 +84,7 @@ pid_t start_child(const std::vector<std::string>& arguments, const std::vector<s
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(1);
   ::execve(program.c_str(), argv.data(), envp.data());
-  ::_exit(127);
+  ::_exit(kNoProgram);
 }
 
 std::vector<std::string> environment_of(int rank, int ranks, int port) {
@@ -108,17 +110,23 @@ int code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : 
 class RankProcesses {
  public:
   RankProcesses(const std::vector<std::string>& command, int ranks) {
+    ::signal(SIGCHLD, SIG_DFL);  // where the one that started us ignores it, so would we, and never hear of an end
+    sigset_t word, before;
+    sigemptyset(&word);
+    sigaddset(&word, SIGUSR1);
+    ::pthread_sigmask(SIG_BLOCK, &word, &before);
     const int port = free_port();
     for (int rank = 0; rank < ranks; ++rank) {
       running_[start_child(command, environment_of(rank, ranks, port))] = rank;
     }
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   // Of the first that did not end well, or 0.
   int wait_for_all(double timeout_s) {
     while (!running_.empty()) {
       if (interrupt_signal() != 0) tell_to_end();
-      while (note_an_end()) {
+      while (!running_.empty() && note_an_end()) {
       }
       const double late = failed_at_ ? seconds_since(*failed_at_) - timeout_s - kGraceSeconds : -1;
       if (late > 0 && !told_) log_warning("a rank failed and others go on: they are told to end");
@@ -134,9 +142,11 @@ class RankProcesses {
   bool note_an_end() {
     int status = 0;
     const pid_t ended = ::waitpid(-1, &status, WNOHANG);
+    check(ended >= 0 || errno == EINTR, "--ranks: lost the ranks' processes: {}", std::strerror(errno));
     const auto found = running_.find(ended);
     if (found == running_.end()) return false;
     if (WIFSIGNALED(status)) log_warning("rank {} was ended by signal {}", found->second, WTERMSIG(status));
+    if (code_of(status) == kNoProgram) log_warning("rank {}: {} could not be started", found->second, own_program());
     running_.erase(found);
     if (code_ == 0) code_ = code_of(status);
     if (code_ != 0 && !failed_at_) failed_at_ = Clock::now();

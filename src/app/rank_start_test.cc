@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,31 +81,36 @@ TEST(RankStart, MoreRanksThanPicturesInABatchAreRefused) {
 
 class RankStarter : public ::testing::Test {
  protected:
+  void SetUp() override { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }  // ranks that outlive their parent are ours to wait for
   void TearDown() override {
     for (const pid_t process : ranks_) ::kill(process, SIGKILL);
     if (starter_ > 0) ::kill(starter_, SIGKILL), ::waitpid(starter_, nullptr, 0);
+    while (::waitpid(-1, nullptr, 0) > 0) {
+    }
+    ::prctl(PR_SET_CHILD_SUBREAPER, 0);
     std::filesystem::remove_all(folder_);
   }
 
-  void start(const std::string& epochs) {
+  void start(const std::string& epochs, bool ignoring_ends = false) {
     std::string cfg = kSmallCfg;  // for the ten classes of built-in pictures
     cfg.replace(cfg.find("filters=14"), 10, "filters=30");
     cfg.replace(cfg.find("classes=2"), 9, "classes=10");
     write_file(folder_ / "small.cfg", cfg);
-    const Words words = {"yolov3",         "train",     "--data",    "synthetic:12",
-                         "--model",        "small.cfg", "--imgsz",   "64",
-                         "--batch",        "4",         "--epochs",  epochs,
-                         "--ranks",        "2",         "--threads", "1",
-                         "--workers",      "1",         "--project", ".",
-                         "--name",         "run",       "--val",     "false",
-                         "--rank-timeout", "10s"};
+    const Words words = {"yolov3",    "train",     "--data",         "synthetic:12",
+                         "--model",   "small.cfg", "--imgsz",        "64",
+                         "--batch",   "4",         "--epochs",       epochs,
+                         "--ranks",   "2",         "--threads",      "1",
+                         "--workers", "1",         "--project",      ".",
+                         "--name",    "run",       "--rank-timeout", "10s",
+                         "--val",     "false",     "--precision",    "f32"};
     std::vector<char*> arguments;
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
-    const std::string folder = (folder_ / "").string(), log = log_path().string();
+    const std::string folder = folder_.string(), log = log_path().string();
     starter_ = ::fork();
     ASSERT_GE(starter_, 0);
     if (starter_ > 0) return;
+    if (ignoring_ends) ::signal(SIGCHLD, SIG_IGN);
     const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ::dup2(out, 1);
     ::dup2(out, 2);
@@ -112,12 +118,19 @@ class RankStarter : public ::testing::Test {
     ::_exit(127);
   }
 
-  // Until both train and the run is on the disk.
+  void wait_for_two() {
+    ASSERT_TRUE(within_a_minute([&] {
+      ranks_.clear();
+      std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", starter_));
+      for (pid_t process; children >> process;) ranks_.push_back(process);
+      return ranks_.size() == 2;
+    })) << log();
+  }
+
+  // And the run is on the disk.
   void wait_until_they_train() {
     ASSERT_TRUE(within_a_minute([&] { return std::filesystem::exists(folder_ / "run/weights/last.h5"); })) << log();
-    std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", starter_));
-    for (pid_t process; children >> process;) ranks_.push_back(process);
-    ASSERT_EQ(ranks_.size(), 2U);
+    wait_for_two();
   }
 
   int exit_code() {
@@ -128,6 +141,12 @@ class RankStarter : public ::testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
+  // The ranks are no children of the starter any more.
+  void expect_no_ranks() {
+    for (const pid_t process : ranks_) EXPECT_EQ(::waitpid(process, nullptr, WNOHANG), -1) << process << " lives on";
+    ranks_.clear();
+  }
+
   static bool within_a_minute(const std::function<bool()>& done) {
     for (int look = 0; look < 1200; ++look) {
       if (done()) return true;
@@ -136,7 +155,6 @@ class RankStarter : public ::testing::Test {
     return false;
   }
 
-  static bool lives(pid_t process) { return ::kill(process, 0) == 0; }
   std::filesystem::path log_path() const { return folder_ / "log"; }
   std::string log() const { return read_file(log_path()); }
 
@@ -157,10 +175,27 @@ TEST_F(RankStarter, TwoProcessesMakeOneRun) {
 TEST_F(RankStarter, SlowASignalEndsAllAndTheRunIsSaved) {
   start("1000000");
   wait_until_they_train();
-  ::kill(starter_, SIGTERM);
+  ::kill(starter_, SIGINT);
   EXPECT_EQ(exit_code(), 0) << log();
+  EXPECT_SAYS(log(), "stopped by the process that started this one");
   EXPECT_SAYS(log(), "everything is saved");
-  for (const pid_t process : ranks_) EXPECT_FALSE(lives(process));
+  expect_no_ranks();
+}
+
+// Before the ranks have handlers: they hear of it when they have.
+TEST_F(RankStarter, SlowASignalBeforeTheyAreReadyEndsThemToo) {
+  start("1000000");
+  wait_for_two();
+  ::kill(starter_, SIGTERM);
+  const int code = exit_code();
+  EXPECT_TRUE(code == 0 || code == 1) << code << log();  // 1: ended while it waited for the other one
+  EXPECT_EQ(log().find("was ended by signal"), std::string::npos) << log();
+  expect_no_ranks();
+}
+
+TEST_F(RankStarter, SlowAStarterOfOnesWhoIgnoreEndsHearsOfThem) {
+  start("1", /*ignoring_ends=*/true);
+  EXPECT_EQ(exit_code(), 0) << log();
 }
 
 TEST_F(RankStarter, SlowAKilledRankEndsTheOther) {
@@ -170,7 +205,7 @@ TEST_F(RankStarter, SlowAKilledRankEndsTheOther) {
   EXPECT_EQ(exit_code(), 128 + SIGKILL) << log();
   EXPECT_SAYS(log(), "rank 1 was ended by signal 9");
   EXPECT_SAYS(log(), "gives no sign of life");
-  for (const pid_t process : ranks_) EXPECT_FALSE(lives(process));
+  expect_no_ranks();
 }
 
 TEST_F(RankStarter, SlowTheyDoNotOutliveTheStarter) {
@@ -178,7 +213,10 @@ TEST_F(RankStarter, SlowTheyDoNotOutliveTheStarter) {
   wait_until_they_train();
   ::kill(starter_, SIGKILL);
   EXPECT_EQ(exit_code(), -1);
-  EXPECT_TRUE(within_a_minute([&] { return !lives(ranks_[0]) && !lives(ranks_[1]); })) << log();
+  for (const pid_t process : ranks_) {
+    EXPECT_TRUE(within_a_minute([&] { return ::waitpid(process, nullptr, WNOHANG) == process; })) << log();
+  }
+  ranks_.clear();
   EXPECT_SAYS(log(), "everything is saved");
 }
 

@@ -16,9 +16,9 @@ void on_signal(int signal) {
   if (!requested.compare_exchange_strong(none, signal)) std::_Exit(128 + signal);
 }
 
-void on_word_of_starter(int) {
+void on_word_of_starter(int signal) {
   int none = 0;
-  requested.compare_exchange_strong(none, SIGTERM);
+  requested.compare_exchange_strong(none, signal);
 }
 
 }  // namespace
@@ -32,9 +32,18 @@ void install_interrupt_handlers() {
   sigaction(SIGTERM, &action, nullptr);
   action.sa_handler = on_word_of_starter;
   sigaction(SIGUSR1, &action, nullptr);
+  sigset_t word;
+  sigemptyset(&word);
+  sigaddset(&word, SIGUSR1);
+  pthread_sigmask(SIG_UNBLOCK, &word, nullptr);
 }
 
 int interrupt_signal() { return requested; }
+
+std::string interrupt_name() {
+  const int signal = requested;
+  return signal == SIGUSR1 ? "the process that started this one" : "signal " + std::to_string(signal);
+}
 
 void clear_interrupt() { requested = 0; }
 

@@ -44,9 +44,24 @@ TEST_F(Interrupt, TheWordOfTheStarterMayComeAgain) {
   std::raise(SIGUSR1);
   std::raise(SIGUSR1);
   EXPECT_EQ(interrupt_signal(), SIGTERM);
+  EXPECT_EQ(interrupt_name(), "signal 15");
   clear_interrupt();
   std::raise(SIGUSR1);
-  EXPECT_EQ(interrupt_signal(), SIGTERM);
+  EXPECT_EQ(interrupt_signal(), SIGUSR1);
+  EXPECT_EQ(interrupt_name(), "the process that started this one");
+}
+
+// It may come before the program has handlers: whoever starts it holds it back until then.
+TEST_F(Interrupt, TheWordOfTheStarterIsHeldBackUntilThereAreHandlers) {
+  sigset_t word, before;
+  sigemptyset(&word);
+  sigaddset(&word, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &word, &before);
+  std::raise(SIGUSR1);
+  EXPECT_EQ(interrupt_signal(), 0);
+  install_interrupt_handlers();
+  EXPECT_EQ(interrupt_signal(), SIGUSR1);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 using InterruptDeathTest = Interrupt;

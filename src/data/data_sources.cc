@@ -225,7 +225,6 @@ std::vector<fs::path> source_folders(const DataOptions& options) {
 
 bool is_read_from(const DataOptions& options, const fs::path& file) {
   std::error_code none;
-  if (!fs::is_regular_file(file, none)) return false;
   std::vector<fs::path> named{options.data, options.names}, folders;
   try {
     for (const auto& [split, written] : make_plan(options).splits) {

@@ -80,8 +80,9 @@ std::vector<Defect> find_unread(const DataOptions& options);
 // The folders that are searched for pictures and annotations: nothing may be written into them.
 std::vector<std::filesystem::path> source_folders(const DataOptions& options);
 
-// Whether a file is there and the data set is read from it: what --data and --names name, the lists and files that it
-// names in turn, annotations and pictures in its folders.
+// Whether the data set is, or would be, read from a file: what --data and --names name and what that names in turn, and any
+// annotation or picture, by its ending, in a folder that is searched or among its labels, whether it is there or not. Not
+// known are the pictures of a list, and their labels.
 bool is_read_from(const DataOptions& options, const std::filesystem::path& file);
 
 // Class names of the file: BOM, CRLF, blank lines and spaces around are taken off, spaces inside kept; UTF-16 is

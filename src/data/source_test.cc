@@ -378,12 +378,16 @@ TEST(Source, KnowsWhatItIsReadFrom) {
   folder.picture("set/images/train/a.png", 8, 8);
   const fs::path yaml = folder.write("set/d.yaml", "train: images/train\nval: v.txt\nnames: [a]\n");
   const DataOptions options = options_for(yaml, folder.write("names.txt", "a\n"));
-  const std::vector<fs::path> read = {yaml, folder / "names.txt", folder.write("set/v.txt", "images/train/a.png\n"),
-                                      folder / "set/images/train/a.png", folder.write("set/labels/train/a.txt", "")};
+  const std::vector<fs::path> read = {yaml,
+                                      folder / "names.txt",
+                                      folder.write("set/v.txt", "images/train/a.png\n"),
+                                      folder / "set/images/train/a.png",
+                                      folder.write("set/labels/train/a.txt", ""),
+                                      folder / "set/labels/train/new.txt"};
   for (const fs::path& file : read) EXPECT_TRUE(is_read_from(options, file)) << file;
   const std::vector<fs::path> other = {folder.write("set/report.json", "{}"),
                                        folder.write("set/images/train/r.json", "{}"), folder.write("set/notes.txt", ""),
-                                       folder / "set/labels/train/new.txt"};
+                                       folder / "set/images/train/new.json"};
   for (const fs::path& file : other) EXPECT_FALSE(is_read_from(options, file)) << file;
 }
 

@@ -64,10 +64,10 @@ File::File(int descriptor, uint64_t size, std::filesystem::path path, bool fresh
 
 void File::refuse(const std::string& object, const std::string& reason) const {
   check_written();
-  std::string shown = object;  // a damaged name may hold zero bytes, where a message would end
+  std::string printable = object;  // a damaged name may hold zero bytes, where a message would end
   std::ranges::replace_if(
-      shown, [](char c) { return static_cast<unsigned char>(c) < ' '; }, '?');
-  fail("{}: {}{}{}", path_.string(), shown, shown.empty() ? "" : ": ", reason);
+      printable, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+  fail("{}: {}{}{}", path_.string(), printable, object.empty() ? "" : ": ", reason);
 }
 
 void File::check_written() const {

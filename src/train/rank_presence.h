@@ -6,18 +6,15 @@
 //   left/R    why it ended, with an error; over: some left/R is there
 //   bye/R     it ended well
 //
-// A call to LibTorch's store waits for ever when the machine that serves it stands still, so none is made but within a
-// time, in a thread of its own that is left behind where it does not come back.
+// A call to LibTorch's store waits for ever when the machine that serves it stands still. So each is made within a time, in
+// a thread of its own; one that does not come back is left behind, with its share of what it uses.
 // Threads: one at a time; inside, one that gives signs of life.
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
+#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "train/options.h"
@@ -34,51 +31,34 @@ class RankPresence {
   RankPresence& operator=(const RankPresence&) = delete;
   ~RankPresence();
 
-  const RankStore& store() const { return store_; }
+  // A group of connections to the others that `make` makes, named in the store. Errors: as above, which all ranks learn.
+  RankGroup connect(const char* name, std::function<RankGroup(const RankStore& store)> make);
+
   double patience() const;  // seconds after which a wait is given up: the rest of the timeout is to find out who it was
-  void count_call() { ++calls_; }
-  bool someone_left() const { return someone_left_; }
+  void count_call();
+  bool someone_left() const;
 
   // Waits for all, however long they take, as long as they live. Errors: one does not.
   void meet(const std::string& what);
 
-  // After an error of a call: whose fault it was. From then on this is lost, and nothing is taken apart any more.
+  // After an error of a call: whose fault it was. From then on this is lost.
   std::string who_is_lost(const std::string& reason);
   bool lost() const { return lost_; }
 
   void say_bye();                           // rank 0 waits for the others: the store goes with its process
   void tell_why(const std::string& error);  // never throws: an error is on its way already
+  void stop();                              // no sign of life any more
 
  private:
-  struct Beat {
-    int64_t beats = -1, calls = 0;
-  };
-  void wait_for_name() const;
-  RankStore open_store(bool server);
+  struct Shared;  // with threads left behind
+  void open_store();
   void greet();
-  void beat_until_stopped();
-  double period() const;  // between two signs of life
   bool within(double seconds, std::function<void()> call, const std::string& heeding = "");
-  std::string name(int rank) const;
-  Beat beat_of(int rank) const;
-  std::vector<std::string> reasons_of_left() const;
-  std::string ask_store(const std::string& reason);
-  void wait_until_told(std::chrono::steady_clock::time_point start) const;
 
-  RankPlace place_;
-  double timeout_s_;
-  RankStore store_, beat_store_;
-  std::vector<std::string> names_;  // of each rank: machine and process
+  std::shared_ptr<Shared> shared_;
   int64_t meetings_ = 0;
-  std::atomic<int64_t> calls_ = 0;
-  std::atomic<bool> someone_left_ = false;
   bool unanswered_ = false;  // a call has not come back
   bool lost_ = false;
-
-  std::mutex mutex_;  // guards stopping_
-  std::condition_variable wake_;
-  bool stopping_ = false;
-  std::thread beats_;
 };
 
 }  // namespace yolov3

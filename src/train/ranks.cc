@@ -1,7 +1,7 @@
 #include "train/ranks.h"
 
 #include <algorithm>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <chrono>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -27,16 +27,10 @@ struct Ranks::Inside {
 };
 
 Ranks::Inside::Inside(const RankPlace& place, double timeout_s, torch::Device device) : presence(place, timeout_s) {
-  try {
-    const auto own_part = [&](const char* of) { return c10::make_intrusive<c10d::PrefixStore>(of, presence.store()); };
-    const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * presence.patience()));
-    quick = make_gloo_group(own_part("quick"), place, timeout);
-    large = (device.is_cpu() ? make_gloo_group : make_nccl_group)(own_part("large"), place, timeout);
-  } catch (const std::exception& error) {
-    const std::string reason = error.what();  // LibTorch appends stack traces
-    fail("rank {} of {}: the ranks met, but cannot be connected: {}", place.rank, place.ranks,
-         reason.substr(0, reason.find('\n')));
-  }
+  const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * presence.patience()));
+  quick = presence.connect("quick", [=](const RankStore& store) { return make_gloo_group(store, place, timeout); });
+  const auto make_large = device.is_cpu() ? make_gloo_group : make_nccl_group;
+  large = presence.connect("large", [=](const RankStore& store) { return make_large(store, place, timeout); });
 }
 
 Ranks::Ranks() = default;
@@ -47,8 +41,9 @@ Ranks::Ranks(const RankPlace& place, double timeout_s, torch::Device device) : r
 }
 
 Ranks::~Ranks() {
-  // Threads may hang in calls that never return, and use what is inside.
-  if (inside_ && inside_->presence.lost()) static_cast<void>(inside_.release());
+  if (!inside_ || !inside_->presence.lost()) return;
+  inside_->presence.stop();
+  static_cast<void>(inside_.release());  // its groups would wait for others for ever
 }
 
 // Makes a call that other ranks take part in. Its error is theirs: they are asked whose.

@@ -247,10 +247,15 @@ TEST_F(RunLife, TimeEndsARunAndItsCosine) {
   EXPECT_EQ(at_end(end).model.facts.at("ended"), end.ended);
   const std::vector<double> lr = rates(end.run_directory);
   EXPECT_EQ(lr.size(), static_cast<size_t>(end.epochs_done));
-  EXPECT_LT(lr.back(), 0.1 * o.lr0);
+  EXPECT_LT(lr.back(), 0.25 * o.lr0);  // how near to 0 depends on how evenly the machine runs
+  const std::string csv = read_file(end.run_directory / "results.csv");
+  for (const std::string_view line : split_lines(csv)) {
+    if (line.empty() || line.starts_with("epoch")) continue;
+    EXPECT_GT(parse_number(split(line, ',').at(2)).value_or(0), 0) << "an epoch without a batch: " << line;
+  }
   o.resume = true;
   EXPECT_EQ(train(o, "", [](int64_t) { FAIL() << "it is over"; }).epochs_done, end.epochs_done);
-  o.time_s = at_end(end).position.seconds + 0.5;
+  o.time_s = at_end(end).position.seconds + at_end(end).position.closing_seconds + 1;
   EXPECT_GT(train(o, "").epochs_done, end.epochs_done) << "with more time, the run goes on";
 }
 

@@ -170,11 +170,12 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
   const MemoryEstimate estimate = estimate_of(options.batch);
   log_info("peak memory about {}", describe(estimate));
   const int here = options.place.local_ranks;
-  const int64_t more = here * (estimate.total() - process_memory());
-  if (available >= 0 && more > available && options.place.rank == 0) {
-    log_warning("only {} can be had{}; a smaller --batch (or auto) or --imgsz needs less",
-                human_bytes(static_cast<double>(reach)),
-                here > 1 ? fmt::format(", and {} ranks share this machine", here) : "");
+  const int64_t share = process_memory() + available / here;
+  if (available >= 0 && estimate.total() > share) {
+    log_warning("only {} can be had{}; a smaller --batch{} or --imgsz needs less",
+                human_bytes(static_cast<double>(share)),
+                here > 1 ? fmt::format(", {} ranks sharing this machine", here) : "",
+                options.place.ranks > 1 ? "" : " (or auto)");
   }
 }
 

@@ -134,7 +134,7 @@ TrainResult TrainingRun::run() {
 }
 
 std::string TrainingRun::why_stopped() const {
-  return interrupt_signal() != 0 ? fmt::format("signal {}", interrupt_signal()) : "a signal to another rank";
+  return interrupt_signal() != 0 ? interrupt_name() : "a signal to another rank";
 }
 
 // Whether a signal has asked any of the ranks to end: the same answer on all of them.
@@ -171,7 +171,8 @@ bool TrainingRun::goes_on() {
 void TrainingRun::run_epochs() {
   while (over_.empty() && !stop_) {
     train_epoch();
-    if (!asked_to_stop()) finish_epoch();
+    if (asked_to_stop()) return;
+    position_.next_batch > 0 ? finish_epoch() : end_before_epoch();
   }
 }
 
@@ -311,12 +312,21 @@ void TrainingRun::finish_epoch() {
   check_same_weights(ranks_, network_, position_.step);
   save_when_due(position_.closing_seconds);  // before a long validation, which a kill would cost too
   const EpochRecord record = judge_epoch();
-  if (stop_) return;  // judged in part only: the epoch is finished on resume
+  if (stop_) return;                                 // judged in part only: the epoch is finished on resume
+  position_.closing_seconds = seconds_since(start);  // but for the saving
   if (ranks_.first()) save_epoch(record);
   over_ = ranks_.text_from_first(over_, "rank 0 saving the epoch");
   position_ = position_from_first(ranks_, position_, "rank 0 saving the epoch");
   position_.closing_seconds = seconds_since(start);
   closing_guessed_ = false;
+}
+
+// The time was up before the epoch's first batch: nothing is new that could be judged.
+void TrainingRun::end_before_epoch() {
+  over_ = why_over(position_, options_);
+  facts_["ended"] = over_;
+  if (ranks_.first()) save_last();
+  ranks_.meet("rank 0 saving the run");
 }
 
 EpochRecord TrainingRun::judge_epoch() {

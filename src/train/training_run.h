@@ -57,6 +57,7 @@ class TrainingRun {
   void roll_back();
   void show_progress(const Batch& batch, Progress& progress) const;
   void finish_epoch();
+  void end_before_epoch();
   EpochRecord judge_epoch();
   void save_epoch(const EpochRecord& record);
   void report_epoch(bool best);
