@@ -43,8 +43,7 @@ void add_input_options(Options& options, TrainCommand& c) {
   options.group("What to train on");
   options.add("data", &t.data.data, kDataHelp).placeholder("D");
   options.add("names", &t.data.names, "class names, one a line; empty = what the data set says").placeholder("FILE");
-  options.add("images", &t.data.images, "the pictures of COCO files; empty = looked for around the file")
-      .placeholder("DIR");
+  options.add("images", &t.data.images, kImagesHelp).placeholder("DIR");
   options
       .add("bad-data", &c.bad_data,
            "defects of the data: leave out, repair (clip, turn, de-duplicate), or stop at the first")
