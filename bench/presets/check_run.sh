@@ -100,6 +100,8 @@ has h/table.md '416 px, 5 epochs, seeds'
 if ! go i --stage screen --only ciou,best; then cat out; wrong=1; fi
 is 'a part of the screening' "$(cd i/results && echo *)" 'screen-best-0 screen-ciou-0'
 if ! go i --stage screen || ! go i --stage final; then cat out; wrong=1; fi
+if ! go j --stage screen || ! go j --stage final --seeds 2 --only ciou,best; then cat out; wrong=1; fi
+is 'a part of the finals, best being none' "$(cd j/results && echo final-*)" final-ciou-2
 is 'the stages one by one' "$(cmp a/table.md i/table.md && echo same)" same
 NO_TEST=1 go d --only free || { cat out; wrong=1; }
 has d/table.md '| free | `--collision free` | 4 | 2.3 | 0.830 | 0.415 | - | - |'

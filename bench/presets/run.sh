@@ -16,7 +16,8 @@
 # figures mean nothing.
 # Run it on a quiet machine. Where others use it too, --epochs and --final-epochs give all sets equally many epochs in place
 # of minutes: targets and loss are under 1% of a step, so that the epochs of a quiet machine's minutes are the same
-# experiment. Then several may go on side by side, each with its own --only, --threads 1, --stage screen and a core.
+# experiment. Then several may go on side by side, each on a core of its own with --threads 1: first with --stage screen
+# and its own --only A,B, after them with --stage final and its own --seeds, or --only for a part of one seed's.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -200,7 +201,10 @@ awk -v n=${#names[@]} -v m="$minutes" -v f="$finalists" -v g="$final_minutes" -v
 if [ "$stage" = screen ]; then table; exit; fi
 mapfile -t chosen < <(choose_finalists)
 for final_seed in ${seeds//,/ }; do  # seed by seed, so that what is there is always comparable
-  for name in notes "${chosen[@]}"; do run final "$name" "$final_size" "$final_minutes" "$final_seed"; done
+  for name in notes "${chosen[@]}"; do
+    [ "$stage" = both ] || [ -z "$only" ] || [[ ",$only," == *",$name,"* ]] || continue
+    run final "$name" "$final_size" "$final_minutes" "$final_seed"
+  done
 done
 table
 cat "$out/table.md"
