@@ -49,7 +49,7 @@ constexpr const char* kBoardPage = R"(<!doctype html><html lang=en><meta charset
 <div id=detail hidden><nav><a href=#>all runs</a><a id=whole href=#>as one file</a></nav>
 <p class=kind>training run</p><h1 id=title></h1><p class=about id=lead></p><div id=page></div></div>
 <p id=trouble class=bad></p><p class="dim small">Charts by Chart.js, MIT licence.</p>
-<script src=/chart.js></script><script src=/charts.js></script><script src=/run.js></script><script src=/board.js></script></html>
+<script src=/chart.js></script><script src=/charts.js></script><script src=/evaluation.js></script><script src=/run.js></script><script src=/board.js></script></html>
 )";
 
 double seconds_since_1970() {
@@ -229,6 +229,7 @@ void BoardServer::Impl::set_up() {
   serve_text("/style.css", page_style(), "text/css; charset=utf-8");
   serve_text("/chart.js", chart_script(), "text/javascript; charset=utf-8");
   serve_text("/charts.js", charts_script(), "text/javascript; charset=utf-8");
+  serve_text("/evaluation.js", evaluation_script(), "text/javascript; charset=utf-8");
   serve_text("/run.js", run_script(), "text/javascript; charset=utf-8");
   serve_text("/board.js", board_script(), "text/javascript; charset=utf-8");
   server.Get("/api/runs", [this](const Request&, Response& response) { send(response, runs(), kJson); });

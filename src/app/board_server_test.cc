@@ -76,11 +76,10 @@ TEST_F(Board, ListsRunsAndShowsOne) {
 }
 
 TEST_F(Board, ServesItsPageAndScripts) {
-  const std::pair<const char*, const char*> files[] = {{"/", "<!doctype html>"},
-                                                       {"/style.css", ":root"},
-                                                       {"/chart.js", "Chart.js v"},
-                                                       {"/run.js", "const yolov3"},
-                                                       {"/board.js", "/api/runs"}};
+  const std::pair<const char*, const char*> files[] = {
+      {"/", "<!doctype html>"},      {"/style.css", ":root"},
+      {"/chart.js", "Chart.js v"},   {"/evaluation.js", "const yolov3Evaluation"},
+      {"/run.js", "const yolov3 ="}, {"/board.js", "/api/runs"}};
   for (const auto& [path, part] : files) {
     const auto answer = get(path);
     ASSERT_EQ(answer->status, 200) << path;

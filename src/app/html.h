@@ -24,8 +24,9 @@ std::string json_for_page(std::string_view json);
 std::string_view page_style();    // CSS of all pages
 std::string_view chart_script();  // Chart.js (MIT licence)
 std::string_view chart_licence();
-std::string_view charts_script();  // elements, numbers, and Chart.js in the page's colours
-std::string_view run_script();     // draws a run or an evaluation
+std::string_view charts_script();      // elements, numbers, and Chart.js in the page's colours
+std::string_view evaluation_script();  // draws what was judged
+std::string_view run_script();         // draws a run, with its evaluation
 std::string_view board_script();
 
 }  // namespace yolov3

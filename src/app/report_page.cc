@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "data/cut_out.h"
 #include "image/jpeg.h"
 
@@ -30,7 +31,7 @@ double seconds_since_1970() {
 
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-// Chart.js, its licence, our script, and the data that it draws. data: a JSON object.
+// Chart.js, its licence, our scripts, and the data that it draws. data: a JSON object.
 std::string page(const std::string& kind, const std::string& title, const std::string& lead, const std::string& data) {
   return page_head(title) +
          fmt::format(
@@ -39,9 +40,9 @@ std::string page(const std::string& kind, const std::string& title, const std::s
              "a script in it, which is switched off here.</noscript></div>\n"
              "<p class=\"dim small\">Charts by Chart.js, MIT licence; the licence is in the source of this page.</p>\n"
              "<script type=\"application/json\" id=data>{}</script>\n<script>\n/*\n{}*/\n{}\n</script>\n<script>\n"
-             "{}\n{}\n</script>\n</html>\n",
+             "{}\n{}\n{}\n</script>\n</html>\n",
              kind, escaped(title), escaped(lead), json_for_page(data), chart_licence(), chart_script(), charts_script(),
-             run_script());
+             evaluation_script(), run_script());
 }
 
 // The run's pictures inside the page, shrunk.
@@ -66,8 +67,10 @@ std::string lead_of(const OptionTexts& options) {
     return found == options.end() ? "?" : found->second;
   };
   if (options.empty()) return "";
-  return fmt::format("{} at {} on {}; {} epochs, batch {}, seed {}", option("model"), option("imgsz"), option("data"),
-                     option("epochs"), option("batch"), option("seed"));
+  const bool timed = parse_duration(option("time")).value_or(0) > 0;
+  const std::string length = timed ? option("time") : option("epochs") + " epochs";
+  return fmt::format("{} at {} on {}; {}, batch {}, seed {}", option("model"), option("imgsz"), option("data"), length,
+                     option("batch"), option("seed"));
 }
 
 bool needs_no_quotes(const std::string& word) {

@@ -3,7 +3,7 @@
 
 (() => {
   const kEveryMs = 2000, kChosenAtFirst = 4, kMostChosen = 16, kOwnOptions = ['name', 'project', 'training-plan'];
-  const {el, fixed, short, duration, colorOf, lineChart, setLines, forget} = yolov3Charts;
+  const {el, fixed, short, duration, known, colorOf, lineChart, setLines, forget} = yolov3Charts;
   const byId = (id) => document.getElementById(id);
 
   const state = {
@@ -86,7 +86,7 @@
   function comparison() {
     const runs = state.chosen.map((id) => state.data.get(id)).filter(Boolean), xName = state.byTime ? 'time' : 'epoch';
     const lines = (points) => runs.map((run) => ({label: run.name, color: state.colors.get(run.id), dash: state.colors.get(run.id) >= 8,
-                                                  points: points(run)})).filter((line) => yolov3.known(line.points));
+                                                  points: points(run)})).filter((line) => known(line.points));
     const csv = (name) => lines((run) => yolov3.columnPoints(run, name, xName));
     const curve = (tag) => lines((run) => yolov3.curvePoints(run, tag)).map((line) => Object.assign(line, {bare: true}));
     const x = state.byTime ? 'hours' : 'epoch';
@@ -142,18 +142,18 @@
 
   async function drawOpen(id) {
     const run = await get('/api/run' + query(id));
-    let known = state.reports.get(id);
-    if (!known || known.stamp !== run.report_stamp) {
-      known = {stamp: run.report_stamp, report: null, problem: ''};
-      if (run.report_stamp) await get('/api/report' + query(id)).then((report) => { known.report = report; }, (error) => { known.problem = error.message; });
-      state.reports = new Map([[id, known]]);
+    let stored = state.reports.get(id);
+    if (!stored || stored.stamp !== run.report_stamp) {
+      stored = {stamp: run.report_stamp, report: null, problem: ''};
+      if (run.report_stamp) await get('/api/report' + query(id)).then((report) => { stored.report = report; }, (error) => { stored.problem = error.message; });
+      state.reports = new Map([[id, stored]]);
     }
-    if (known.problem) run.problems.push(known.problem);
+    if (stored.problem) run.problems.push(stored.problem);
     if (openId() !== id) return;
     const stamp = `${run.report_stamp} ${run.csv.values.length > 0 ? run.csv.values[0].length : 0} ${run.pictures.map((one) => one.stamp)} ${run.problems}`;
     const pictures = run.pictures.map(({name, stamp: version}) => (
         {name, src: `/api/picture${query(id)}&name=${encodeURIComponent(name)}&stamp=${version}`}));
-    const data = {run, report: known.report, pictures, command: run.command, live: true};
+    const data = {run, report: stored.report, pictures, command: run.command, live: true};
     if (state.open && state.open.id === id && state.open.stamp === stamp && state.open.update(data)) return;
     byId('title').textContent = run.name;
     byId('lead').textContent = run.folder;

@@ -18,6 +18,7 @@ const yolov3Charts = (() => {
   const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
   const fixed = (value, digits) => (isNumber(value) ? value.toFixed(digits) : '–');
   const percent = (share) => (isNumber(share) ? (100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0) + '%' : '–');
+  const known = (points) => points.some((point) => Number.isFinite(point.y));
   const sum = (values) => values.reduce((total, value) => total + value, 0);
 
   function short(value) {  // about four digits
@@ -191,5 +192,5 @@ const yolov3Charts = (() => {
     for (const handle of charts) repaint(handle);
   });
 
-  return {el, isNumber, fixed, percent, sum, short, duration, bytes, colorOf, lineChart, setLines, barChart, attempt, forget};
+  return {el, isNumber, fixed, percent, sum, short, duration, bytes, known, colorOf, lineChart, setLines, barChart, attempt, forget};
 })();
