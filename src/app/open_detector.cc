@@ -32,7 +32,7 @@ void add_detector_options(Options& options, DetectorChoice& choice) {
       .range(0, 1);
   options.add("multi-label", &choice.detect.decode.multi_label, "every class over --conf, not only a box's best");
   options.add("clip-first", &choice.detect.clip_first,
-              "clip boxes to the picture before NMS, as the notes do it; false = after it, as Darknet and OpenCV do");
+              "clip boxes to the picture before NMS; false = after it, as Darknet and OpenCV do");
   options.add("agnostic-nms", &choice.detect.nms.agnostic, "boxes of other classes suppress too");
   options.add("max-det", &choice.detect.nms.max_detections, "boxes a picture, best first; 0 = all").range(0, 1e6);
   options.group("Where and how to run");

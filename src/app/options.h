@@ -100,8 +100,9 @@ class Options {
   bool parse(const std::vector<std::string>& arguments);
   void parse_toml(const std::string& text, const std::string& name);  // as --config; name: for messages
 
-  bool was_given(const std::string& name) const;  // on the command line or in the --config file
-  bool was_typed(const std::string& name) const;  // on the command line
+  const std::filesystem::path& config() const { return config_; }  // of --config; empty: none
+  bool was_given(const std::string& name) const;                   // on the command line or in the --config file
+  bool was_typed(const std::string& name) const;                   // on the command line
   // Any other option that was given is an error: it would have no effect. `reason` says why.
   void allow_only(const std::vector<std::string>& names, const std::string& reason) const;
   void require(const std::string& name, const std::string& advice) const;  // given and not empty

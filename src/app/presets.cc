@@ -26,6 +26,8 @@ const std::vector<Preset>& training_presets() {
                         {"momentum", "0.9"},
                         {"weight-decay", "0.0005"},
                         {"lr0", "0.001"},
+                        {"schedule", "steps"},
+                        {"warmup", "darknet"},
                         {"nominal-batch", "64"}})},
       {"yolov4-loss",
        "targets and loss of the [yolo] sections of Darknet's cfg/yolov4.cfg; the rest as notes:",

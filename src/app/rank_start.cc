@@ -43,7 +43,7 @@ int number_of(const Variable& variable, const std::string& name, int least, int 
 }
 
 struct Names {
-  const char *rank, *size, *local_size;
+  const char *rank, *size, *local_size, *local_rank;
 };
 
 // A port that nobody uses at this moment.
@@ -172,9 +172,10 @@ class RankProcesses {
 }  // namespace
 
 std::optional<RankPlace> parse_rank_place(const Variable& variable) {
-  static constexpr Names kNames[] = {{"RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"},
-                                     {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
-                                     {"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"}};
+  static constexpr Names kNames[] = {
+      {"RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK"},
+      {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
+      {"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"}};
   for (const Names& names : kNames) {
     const bool has_rank = variable(names.rank) != nullptr, has_size = variable(names.size) != nullptr;
     if (!has_rank && !has_size) continue;
@@ -185,6 +186,11 @@ std::optional<RankPlace> parse_rank_place(const Variable& variable) {
     place.rank = number_of(variable, names.rank, 0, place.ranks - 1);
     if (variable(names.local_size) != nullptr) {
       place.local_ranks = number_of(variable, names.local_size, 1, place.ranks);
+    }
+    if (variable(names.local_rank) != nullptr) {
+      place.local_rank = number_of(variable, names.local_rank, 0, place.local_ranks - 1);
+    } else if (place.local_ranks == place.ranks) {
+      place.local_rank = place.rank;
     }
     if (variable("MASTER_PORT") != nullptr) place.port = number_of(variable, "MASTER_PORT", 1, 65535);
     const char* host = variable("MASTER_ADDR");

@@ -34,6 +34,7 @@ TEST(RankStart, TorchrunsVariables) {
   const auto place = place_of({{"RANK", "3"},
                                {"WORLD_SIZE", "8"},
                                {"LOCAL_WORLD_SIZE", "4"},
+                               {"LOCAL_RANK", "2"},
                                {"MASTER_ADDR", "node0"},
                                {"MASTER_PORT", "1234"},
                                {"OMPI_COMM_WORLD_RANK", "7"}});
@@ -41,6 +42,7 @@ TEST(RankStart, TorchrunsVariables) {
   EXPECT_EQ(place->rank, 3);
   EXPECT_EQ(place->ranks, 8);
   EXPECT_EQ(place->local_ranks, 4);
+  EXPECT_EQ(place->local_rank, 2);
   EXPECT_EQ(place->host, "node0");
   EXPECT_EQ(place->port, 1234);
 }
@@ -50,6 +52,7 @@ TEST(RankStart, MpirunsVariables) {
       place_of({{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}});
   ASSERT_TRUE(ompi.has_value());
   EXPECT_EQ(ompi->rank, 1);
+  EXPECT_EQ(ompi->local_rank, 1) << "all on one machine";
   EXPECT_EQ(ompi->host, "127.0.0.1") << "all on one machine";
   EXPECT_EQ(ompi->port, 29500) << "torchrun's default";
   const auto pmi = place_of({{"PMI_RANK", "0"}, {"PMI_SIZE", "3"}, {"MASTER_ADDR", "10.0.0.1"}});
@@ -67,6 +70,7 @@ TEST(RankStart, WhatIsWrongWithVariablesIsSaid) {
       {{"RANK", "x"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}},
       {{"RANK", "0"}, {"WORLD_SIZE", "0"}, {"MASTER_ADDR", "a"}},
       {{"RANK", "0"}, {"WORLD_SIZE", "2"}},
+      {{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_WORLD_SIZE", "2"}, {"LOCAL_RANK", "2"}},
       {{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "70000"}}};
   for (const auto& variables : wrong) EXPECT_THROW(place_of(variables), Error) << variables.begin()->first;
 }

@@ -170,10 +170,14 @@ RunSummary summarize_run(const fs::path& folder, double now) {
   } catch (const Error&) {
     // No row yet, or a file that RunReader tells about.
   }
+  bool timed = false;  // then --epochs does not count
   for (const auto& [key, value] : read_run_options(folder)) {
-    if (key == "epochs")
+    if (key == "epochs") {
       run.epochs = static_cast<int>(std::clamp<int64_t>(parse_integer(value).value_or(0), 0, 1000000000));
+    }
+    if (key == "time") timed = parse_duration(value).value_or(0) > 0;
   }
+  if (timed) run.epochs = 0;
   refresh_state(folder, now, run);
   return run;
 }

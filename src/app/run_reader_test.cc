@@ -136,6 +136,10 @@ TEST_F(Runs, SummaryAndState) {
   EXPECT_NEAR(run.loss, 8.0 / 3 * 3.5, 1e-3);
   write_file(folder_ / "exp/args.toml", "epochs = 9\n");
   EXPECT_EQ(summarize_run(folder_ / "exp", now()).state, "running");
+  write_file(folder_ / "exp/args.toml", "epochs = 2\ntime = \"8h\"\n");
+  EXPECT_EQ(summarize_run(folder_ / "exp", now()).state, "running") << "the time decides, not the epochs";
+  EXPECT_EQ(summarize_run(folder_ / "exp", now()).epochs, 0);
+  write_file(folder_ / "exp/args.toml", "epochs = 9\n");
   age_all(folder_ / "exp", 1000);
   run = summarize_run(folder_ / "exp", now());
   EXPECT_EQ(run.state, "stopped");

@@ -24,6 +24,8 @@
 #include "base/usage.h"
 #include "train/overfit_defaults.h"
 
+namespace fs = std::filesystem;
+
 namespace yolov3 {
 namespace {
 
@@ -200,7 +202,8 @@ void add_run_options(Options& options, TrainOptions& t) {
       .choices({"auto", "dnnl", "torch"});
   options
       .add("precision", &t.precision,
-           "of maps and convolutions; auto = whichever trains faster here, measured once and then kept")
+           "of maps and convolutions; auto = whichever trains faster here, measured once and then kept (LibTorch's "
+           "operators: bf16 on a CPU that has it, else f32)")
       .choices({"auto", "f32", "bf16"});
   options.add(
       "tune", &t.tune,
@@ -215,8 +218,14 @@ void add_run_options(Options& options, TrainOptions& t) {
   options.group("Results");
   options.add("project", &t.project, "folder of the runs").placeholder("DIR");
   options.add("name", &t.name, "of this run; name2, name3, ... when taken: nothing older is overwritten");
-  options.add("resume", &t.resume, "go on with --project/--name where it stopped").unrecorded();
-  options.add("save-period", &t.save_period, "epochs between weights/epoch-N.h5; 0 = none of them").range(0, 1000000);
+  options
+      .add("resume", &t.resume,
+           "go on where it stopped: with the run of --config RUN/args.toml, or with --project/--name")
+      .unrecorded();
+  options
+      .add("save-period", &t.save_period,
+           "epochs between weights/epoch-N.h5, N counted from 0 as in results.csv; 0 = none of them")
+      .range(0, 1000000);
   options.add("val", &t.validate,
               "measure mAP on the val split after each epoch; false = no best.h5 either, only last.h5");
 }
@@ -274,7 +283,8 @@ void add_options(Options& options, TrainCommand& c) {
 }
 
 // Typed options that others leave without effect.
-void refuse_idle_options(const Options& options, const TrainOptions& t) {
+void refuse_idle_options(const Options& options, const TrainCommand& c) {
+  const TrainOptions& t = c.train;
   const auto refuse = [&](const std::string& name, bool idle, const std::string& reason) {
     if (idle && options.was_typed(name)) fail_usage("--{}: {}", name, reason);
   };
@@ -286,6 +296,24 @@ void refuse_idle_options(const Options& options, const TrainOptions& t) {
   refuse("lr-end", steps || t.schedule == "constant", fmt::format("--schedule {} has none", t.schedule));
   refuse("warmup", t.warmup_epochs == 0, "there is no warm-up with --warmup-epochs 0");
   refuse("epochs", t.time_s > 0, "--time says when the run ends; leave one of them out");
+  refuse("multi-scale-every", t.multi_scale.empty(), "there is one size only; add --multi-scale 320,416,512");
+  const bool alone = c.ranks <= 1 && t.place.ranks == 1;
+  refuse("sync-bn", alone, "one rank has all pictures of a batch; docs/ranks.md says how to start several");
+  refuse("rank-timeout", alone, "there is no other rank to wait for; docs/ranks.md says how to start several");
+}
+
+// --config args.toml --resume: the run is where that file lies, which may not be the --name it asked for. And what it
+// records of oneDNN's engine says nothing when LibTorch's is typed.
+void prepare_resume(const Options& options, TrainOptions& t) {
+  const auto typed = [&](const char* option) { return options.was_typed(option); };
+  if (!typed("training-plan") && (t.device != "cpu" || t.engine == "torch")) t.training_plan.clear();
+  if (!t.resume || options.config().empty() || typed("project") || typed("name")) return;
+  fs::path folder = options.config().parent_path();
+  if (!fs::is_directory(folder / "weights")) return;  // a copy of the file
+  const fs::path last = folder.filename();
+  if (last.empty() || last == "." || last == "..") folder = fs::canonical(folder.empty() ? "." : folder);
+  t.project = folder.has_parent_path() ? folder.parent_path() : ".";
+  t.name = folder.filename().string();
 }
 
 double seconds_of(const std::string& text, const std::string& name) {
@@ -312,9 +340,9 @@ void finish(TrainCommand& c) {
 
 // However the run ends, its report is written.
 TrainResult train_and_report(const TrainOptions& options, const std::string& args_toml) {
-  std::filesystem::path folder;
+  fs::path folder;
   try {
-    TrainResult result = train(options, args_toml, {}, [&](const std::filesystem::path& made) { folder = made; });
+    TrainResult result = train(options, args_toml, {}, [&](const fs::path& made) { folder = made; });
     if (options.place.rank == 0) write_run_page(result.run_directory);
     return result;
   } catch (...) {
@@ -373,13 +401,14 @@ int run_train(const std::vector<std::string>& arguments) {
   finish_loss_options(options, c.loss_words, c.train.loss);
   finish(c);
   prepare_overfit(options, c);
-  refuse_idle_options(options, c.train);
+  prepare_resume(options, c.train);
   install_interrupt_handlers();
   const std::optional<RankPlace> place =
       parse_rank_place([](const std::string& name) { return std::getenv(name.c_str()); });
   check_usage(!place || c.ranks == 0 || place->ranks == c.ranks, "--ranks {}: this process was started as one of {}",
               c.ranks, place ? place->ranks : 0);
   if (place) c.train.place = *place;
+  refuse_idle_options(options, c);
   if (!place && c.ranks > 1) {
     check_rank_count(c);
     return run_ranks(arguments, c.ranks, c.train.rank_timeout_s);
@@ -388,9 +417,10 @@ int run_train(const std::vector<std::string>& arguments) {
   const TrainResult result = train_and_report(c.train, options.to_toml());
   if (c.train.place.rank > 0) return 0;
   if (result.interrupted) {
-    const std::filesystem::path& folder = result.run_directory;
-    log_info("to go on: yolov3 train --config {} --project {} --name {} --resume", (folder / "args.toml").string(),
-             folder.parent_path().string(), folder.filename().string());
+    const fs::path& folder = result.run_directory;
+    std::vector<std::string> words = {"yolov3", "train", "--config", (folder / "args.toml").string(), "--resume"};
+    if (c.ranks > 1) words.insert(words.end(), {"--ranks", fmt::format("{}", c.ranks)});
+    log_info("to go on: {}", shell_line(words));
   }
   print(result.run_directory.string() + "\n");
   if (c.train.overfit > 0 && !result.interrupted) return end_overfit(result);

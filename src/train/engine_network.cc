@@ -123,19 +123,21 @@ TrainingPlan given_plan(const std::string& text, const NetworkSpec& spec) {
 std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const NetworkSpec& spec,
                                         const std::string& resumed) {
   const bool by_torch = options.engine == "torch" || options.device != "cpu";
-  check_usage(!by_torch || options.training_plan.empty(),
-              "--training-plan: LibTorch trains by none; leave it out, or --engine {} --device {}", options.engine,
-              options.device);
+  check_usage(
+      !by_torch || options.training_plan.empty(),
+      "--training-plan: LibTorch trains by none; --training-plan \"\" drops it, or leave out --engine {} --device "
+      "{}",
+      options.engine, options.device);
   check_usage(!by_torch || !options.tune,
               "--tune: LibTorch has nothing to measure; leave it out, or --engine {} --device {}", options.engine,
               options.device);
-  if (by_torch || (resumed == kTrainedByTorch && options.engine == "auto")) {
-    if (!resumed.empty() && resumed != kTrainedByTorch) {
+  if (by_torch || (is_trained_by_torch(resumed) && options.engine == "auto")) {
+    if (!resumed.empty() && !is_trained_by_torch(resumed)) {
       log_warning("the run was trained by oneDNN's engine and goes on with LibTorch: not bit for bit as it would have");
     }
     return std::nullopt;
   }
-  check_usage(resumed != kTrainedByTorch,
+  check_usage(!is_trained_by_torch(resumed),
               "--engine dnnl: the run was trained by LibTorch; resume it with --engine torch");
   const std::string& given = options.training_plan;
   const auto fitting = [&](const TrainingPlan& plan) {
@@ -153,8 +155,18 @@ std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const Netwo
   return choose_training_plan(spec, options.batch, options.precision, options.threads, options.tune);
 }
 
-std::string plan_text(const std::optional<TrainingPlan>& plan) {
-  return plan ? write_training_plan(*plan) : kTrainedByTorch;
+std::string plan_text(const std::optional<TrainingPlan>& plan, bool bf16) {
+  return plan ? write_training_plan(*plan) : bf16 ? "torch bf16" : "torch f32";
+}
+
+bool is_trained_by_torch(const std::string& text) { return text == "torch" || text.starts_with("torch "); }
+
+bool torch_in_bf16(const TrainOptions& options, const std::string& resumed) {
+  if (resumed != "torch bf16" && resumed != "torch f32") return use_bf16(options);
+  const std::string type = resumed.substr(6);
+  check_usage(options.precision == "auto" || options.precision == type,
+              "--precision {}: the run to go on with computes in {}; leave --precision out", options.precision, type);
+  return type == "bf16";
 }
 
 namespace {

@@ -49,15 +49,20 @@ class EngineNetwork {
   double gradient_squares_ = 0;
 };
 
-// The word that stands for a plan where LibTorch's own operators train.
-inline const std::string kTrainedByTorch = "torch";
+// What a run trains by, as checkpoints have it: a plan, or "torch f32" and "torch bf16" where LibTorch's own operators
+// train. Older checkpoints say "torch" alone.
+std::string plan_text(const std::optional<TrainingPlan>& plan, bool bf16);
+bool is_trained_by_torch(const std::string& text);
+
+// Whether LibTorch's operators compute in bf16: as the run did that goes on (plan_text's text or nothing), else as
+// use_bf16(). Errors: a --precision that contradicts it.
+bool torch_in_bf16(const TrainOptions& options, const std::string& resumed);
 
 // The plan that a run trains by; nothing when LibTorch's operators do. In this order: that of the checkpoint it goes on
-// from (write_training_plan's text or kTrainedByTorch; empty: none), --training-plan, else as choose_training_plan().
+// from (plan_text's; empty: none), --training-plan, else as choose_training_plan().
 // Errors: a plan that does not fit the network or this CPU, options that contradict the checkpoint.
 std::optional<TrainingPlan> choose_plan(const TrainOptions& options, const NetworkSpec& spec,
                                         const std::string& resumed = "");
-std::string plan_text(const std::optional<TrainingPlan>& plan);
 
 // That this plan can train the batches of a run over so many pictures, the last and smaller one of an epoch too. Errors: a
 // layer that oneDNN cannot do at --imgsz or at a size of --multi-scale; a batch that takes more memory than there is.

@@ -160,9 +160,9 @@ TEST(EngineNetwork, PlansFollowOptionsAndCheckpoints) {
   TrainOptions options;
   options.precision = "f32";
   const std::string f32 = write_training_plan(rule_training_plan(spec, "f32"));
-  EXPECT_EQ(plan_text(choose_plan(options, spec)), f32);
-  EXPECT_EQ(plan_text(choose_plan(options, spec, f32)), f32);
-  EXPECT_EQ(plan_text(choose_plan(options, spec, kTrainedByTorch)), kTrainedByTorch) << "auto goes on as it was";
+  EXPECT_EQ(plan_text(choose_plan(options, spec), false), f32);
+  EXPECT_EQ(plan_text(choose_plan(options, spec, f32), false), f32);
+  for (const char* torch : {"torch", "torch f32"}) EXPECT_FALSE(choose_plan(options, spec, torch)) << "as it was";
   const std::string direct = "training-plan 1 f32 channels_last: " + [] {
     std::string words;
     for (int i = 0; i < 13; ++i) words += "ddd ";
@@ -175,9 +175,21 @@ TEST(EngineNetwork, PlansFollowOptionsAndCheckpoints) {
   EXPECT_THROW(choose_plan(options, spec), Error) << "the plan is f32";
   options = {};
   options.engine = "dnnl";
-  EXPECT_THROW(choose_plan(options, spec, kTrainedByTorch), Error);
+  EXPECT_THROW(choose_plan(options, spec, "torch bf16"), Error);
   options.engine = "torch";
   EXPECT_FALSE(choose_plan(options, spec, f32));
+}
+
+// The type of LibTorch's operators is the checkpoint's, whatever this CPU would choose.
+TEST(EngineNetwork, LibTorchGoesOnInTheTypeItHad) {
+  TrainOptions options;
+  EXPECT_EQ(plan_text(std::nullopt, true), "torch bf16");
+  EXPECT_EQ(plan_text(std::nullopt, false), "torch f32");
+  EXPECT_TRUE(torch_in_bf16(options, "torch bf16"));
+  EXPECT_FALSE(torch_in_bf16(options, "torch f32"));
+  options.precision = "bf16";
+  EXPECT_TRUE(torch_in_bf16(options, "torch")) << "an older checkpoint does not say";
+  EXPECT_THROW(torch_in_bf16(options, "torch f32"), Error);
 }
 
 }  // namespace

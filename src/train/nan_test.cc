@@ -279,6 +279,16 @@ TEST_F(NanRun, ReplayFindsAWeightThatIsNoNumber) {
   expect_parts(report.text, {"layer3.gamma itself holds nan", "No arithmetic makes this step finite"});
 }
 
+// What each of the three ways says of the whole class loss, in its first line of losses.
+std::vector<double> class_losses(const std::string& text) {
+  std::vector<double> losses;
+  for (const char* way : {"As trained", "Reference engine", "LibTorch in"}) {
+    const size_t at = text.find(", prob ", text.find(way));
+    if (at != std::string::npos) losses.push_back(std::strtod(text.c_str() + at + 7, nullptr));
+  }
+  return losses;
+}
+
 // Of a run that was not, replayed: all three ways agree on the losses.
 TEST_F(NanRun, AHealthyStepIsFiniteEveryWay) {
   ReplayCase step;
@@ -297,6 +307,16 @@ TEST_F(NanRun, AHealthyStepIsFiniteEveryWay) {
   EXPECT_TRUE(report.libtorch);
   expect_parts(report.text, {"As trained (LibTorch in f32): finite here", "all maps are finite", "2 positives",
                              "The step is finite here"});
+  const std::vector<double> plain = class_losses(report.text);
+  ASSERT_EQ(plain.size(), 3u) << report.text;
+  step.class_weights = {3};
+  save_replay(folder_ / "weighted.h5", step);
+  const std::vector<double> weighted = class_losses(replay_step(load_replay(folder_ / "weighted.h5"), o).text);
+  ASSERT_EQ(weighted.size(), 3u);
+  for (size_t way = 0; way < 3; ++way) {
+    EXPECT_NEAR(plain[way], plain[0], 1e-4 * plain[0]) << way;
+    EXPECT_NEAR(weighted[way], 3 * plain[0], 3e-4 * plain[0]) << "--class-weights 3, " << way;
+  }
 }
 
 }  // namespace

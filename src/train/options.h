@@ -64,6 +64,7 @@ struct RankPlace {
   std::string host = "127.0.0.1";  // of rank 0
   int port = 29500;                // there
   int local_ranks = 1;             // of this machine, that share its cores
+  int local_rank = 0;              // which of them
 };
 
 constexpr int kAutoBatch = -1;  // as TrainOptions::batch: the largest that fits into memory (train/memory_plan.h)

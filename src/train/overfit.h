@@ -24,7 +24,8 @@ class OverfitTest {
   // All must outlive it. data: reduced.
   OverfitTest(const RunData& data, const NetworkSpec& spec, const TrainOptions& options);
 
-  void add(const EpochRecord& record, const Validation& validation);  // after each epoch
+  void go_on(const std::vector<EpochRecord>& before) { records_ = before; }  // what a resumed run has behind it
+  void add(const EpochRecord& record, const Validation& validation);         // after each epoch
   bool passed() const;
   std::string verdict() const;  // what was reached; where that is not enough, what may be wrong and what to try
 

@@ -109,6 +109,10 @@ TEST_F(OverfitTraining, EndsWhenThePicturesAreKnownByHeart) {
   const std::string csv = read_file(result.run_directory / "results.csv");
   const double seconds = parse_number(split(csv.substr(csv.rfind('\n', csv.size() - 2)), ',').at(1)).value_or(0);
   EXPECT_EQ(result.overfit_verdict.ends_with("epochs, 0:00"), seconds < 0.5) << result.overfit_verdict << csv;
+  TrainOptions again = o;
+  again.resume = true;
+  const TrainResult over = train(again, "", [](int64_t) { FAIL() << "it is over"; });
+  EXPECT_TRUE(over.overfit_passed);
 }
 
 TEST_F(OverfitTraining, ALearningRateThatIsTooSmallIsBlamed) {
@@ -158,12 +162,14 @@ TEST_F(OverfitTraining, ResumesLikeAnyRun) {
   stopped.name = "stopped";
   train(whole, "");
   train(stopped, "", [](int64_t batches) {
-    if (batches == 13) std::raise(SIGTERM);
+    if (batches == 13) std::raise(SIGTERM);  // in the second epoch
   });
   clear_interrupt();
   stopped.resume = true;
   const TrainResult result = train(stopped, "");
   EXPECT_FALSE(result.interrupted);
+  EXPECT_EQ(result.overfit_verdict.find("1 epochs are few"), std::string::npos)
+      << "the first epoch counts: " << result.overfit_verdict;
   EXPECT_EQ(load_model(result.run_directory / "weights/last.h5").weights,
             load_model(whole.project / "whole/weights/last.h5").weights);
 }

@@ -67,12 +67,13 @@ void restore_sums(const ReplayCase& step, const TorchNetwork& network, Optimizer
 
 std::string run_as_trained(const ReplayCase& step, const TrainOptions& options, std::optional<bool>& finite) {
   std::optional<TrainingPlan> plan;
+  bool bf16 = false;
   try {
     plan = choose_plan(options, step.model.spec, step.plan);
+    bf16 = plan ? plan->type == NumberType::bf16 : torch_in_bf16(options, step.plan);
   } catch (const Error& error) {
     return fmt::format("As trained: cannot be run here: {}\n", error.what());
   }
-  const bool bf16 = plan ? plan->type == NumberType::bf16 : use_bf16(options);
   TorchNetwork network(step.model.spec, step.model.weights, torch::kCPU, bf16, options.bn_momentum,
                        frozen_layers(options, step.model.spec));
   Optimizer optimizer = make_optimizer(network, options);
@@ -252,7 +253,8 @@ ReplayReport replay_step(const ReplayCase& step, const TrainOptions& given, cons
   options.batch = static_cast<int>(step.batch.images.dim(0));
   options.training_plan.clear();  // the case has it
   options.tune = false;
-  if (step.plan == kTrainedByTorch) options.engine = "torch";
+  options.loss.class_weights = step.class_weights;
+  if (is_trained_by_torch(step.plan)) options.engine = "torch";
   torch::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
   const Side side = side_of(step, options);
   const double flops = network_flops(side.spec) * static_cast<double>(options.batch);

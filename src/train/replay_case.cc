@@ -1,6 +1,9 @@
 #include "train/replay_case.h"
 
+#include <algorithm>
 #include <cmath>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -12,6 +15,7 @@ namespace {
 constexpr const char* kImages = "batch/images";    // N,3,H,W
 constexpr const char* kObjects = "batch/objects";  // P,9: image, class, x0, y0, x1, y1, difficult, crowd, area
 constexpr int64_t kObjectColumns = 9;
+constexpr const char* kClassWeights = "class_weights";  // K; none: all 1
 constexpr const char* kSums = "sum/";
 
 Tensor objects_tensor(const std::vector<std::vector<Annotation>>& objects) {
@@ -76,6 +80,12 @@ ReplayCase case_of(Model model, TrainingState state) {
   step.reason = state_text(values, "reason");
   step.args_toml = state_text(values, "args");
   step.plan = state_text(values, "plan");
+  if (const auto found = state.tensors.find(kClassWeights); found != state.tensors.end()) {
+    const std::span<const float> weights = std::as_const(found->second).values();
+    check(weights.size() == static_cast<size_t>(class_count(model.spec)), "{}: expected {} numbers, found {}",
+          kClassWeights, class_count(model.spec), weights.size());
+    step.class_weights.assign(weights.begin(), weights.end());
+  }
   for (const ParamSlot& slot : param_slots(model.spec)) {
     const auto found = state.tensors.find(kSums + slot.name);
     if (found == state.tensors.end()) continue;
@@ -94,6 +104,12 @@ void save_replay(const std::filesystem::path& path, const ReplayCase& step) {
   state.tensors[kImages] = step.batch.images;
   state.tensors[kObjects] = objects_tensor(step.batch.objects_net);
   for (const auto& [name, sum] : step.sums) state.tensors[kSums + name] = sum;
+  if (!step.class_weights.empty()) {
+    Tensor weights({static_cast<int64_t>(step.class_weights.size())});
+    std::ranges::transform(step.class_weights, weights.data(),
+                           [](double weight) { return static_cast<float>(weight); });
+    state.tensors[kClassWeights] = std::move(weights);
+  }
   for (size_t i = 0; i < step.pictures.size(); ++i) {
     state.values[fmt::format("picture/{}", i)] = step.pictures[i];
     state.values[fmt::format("origin/{}", i)] = step.origins[i];

@@ -19,8 +19,9 @@ struct ReplayCase {
   Model model;                                 // the weights that are trained, not their average
   Batch batch;                                 // images, objects_net and examples (0, 1, ...) only
   std::vector<std::string> pictures, origins;  // of the batch: file and where it is named
-  std::map<std::string, Tensor>
-      sums;  // by parameter: of the batches that wait for their update; of `accumulated` pictures
+  std::vector<double> class_weights;           // LossOptions', which args_toml has in other words
+  // By parameter: of the batches that wait for their update; of `accumulated` pictures.
+  std::map<std::string, Tensor> sums;
   int64_t accumulated = 0;
   bool update = true;  // the batch completes an update
   double lr = 0;

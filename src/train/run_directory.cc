@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <optional>
 
 #include "base/error.h"
@@ -30,14 +31,23 @@ std::string csv_row(const EpochRecord& r) {
   return row + fmt::format("{:.6g}", r.lr);
 }
 
+// As fmt writes it: a loss may be no number.
+std::optional<double> parse_value(std::string_view text) {
+  if (text.empty()) return 0.0;
+  const std::string_view size = text.starts_with('-') ? text.substr(1) : text;
+  if (size == "nan") return NAN;
+  if (size == "inf") return text == size ? INFINITY : -INFINITY;
+  return parse_number(text);
+}
+
 // Nothing for the header and for lines that are not ours.
 std::optional<EpochRecord> parse_row(std::string_view line) {
   const std::vector<std::string_view> fields = split(line, ',');
   if (fields.size() != 13) return std::nullopt;
   std::array<double, 13> values{};
   for (size_t i = 0; i < fields.size(); ++i) {
-    const std::optional<double> value = fields[i].empty() ? 0.0 : parse_number(fields[i]);
-    if (!value) return std::nullopt;
+    const std::optional<double> value = parse_value(fields[i]);
+    if (!value || (i == 0 && !std::isfinite(*value))) return std::nullopt;
     values[i] = *value;
   }
   const auto& v = values;

@@ -12,6 +12,7 @@
 #include "data/write.h"
 #include "format/model_file.h"
 #include "train/checkpoint.h"
+#include "train/run_directory.h"
 #include "train/test_run.h"
 #include "train/trainer.h"
 
@@ -259,6 +260,60 @@ TEST_F(RunLife, TimeEndsARunAndItsCosine) {
   EXPECT_GT(train(o, "").epochs_done, end.epochs_done) << "with more time, the run goes on";
 }
 
+// Stopped between the last batch that --time had room for and its judgement.
+TEST_F(RunLife, AnEpochThatTheTimeHasCutIsJudgedOnResume) {
+  TrainOptions o = options("exp");
+  o.time_s = 1e-9;
+  o.warmup_epochs = 0;
+  const TrainResult stopped = train(o, "", [](int64_t) { std::raise(SIGTERM); });
+  clear_interrupt();
+  EXPECT_TRUE(stopped.interrupted);
+  EXPECT_FALSE(fs::exists(stopped.run_directory / "results.csv"));
+  o.resume = true;
+  const TrainResult end = train(o, "", [](int64_t) { FAIL() << "no time for another batch"; });
+  EXPECT_TRUE(end.ended.starts_with("the time is up: ")) << end.ended;
+  EXPECT_EQ(at_end(end).model.facts.at("ended"), end.ended);
+  ASSERT_EQ(rows(end.run_directory).size(), 1u);
+  EXPECT_NEAR(rates(end.run_directory)[0], o.lr0, 0.1 * o.lr0) << "the first update, before any speed is known";
+  EXPECT_TRUE(fs::exists(end.run_directory / "weights/best.h5"));
+}
+
+// One batch of four, then the time is up: its update is made all the same.
+TEST_F(RunLife, GradientsThatWaitWhenTheTimeIsUpAreAnUpdate) {
+  TrainOptions o = options("exp");
+  o.time_s = 1e-9;
+  o.warmup_epochs = 0;
+  o.schedule = "constant";
+  o.nominal_batch = 4 * o.batch;
+  const Checkpoint end = at_end(train(o, ""));
+  EXPECT_EQ(end.position.step, 1);
+  EXPECT_EQ(end.state.values.at("accumulated"), "0");
+  o.name = "plain";
+  o.nominal_batch = 0;
+  EXPECT_EQ(end.model.weights, at_end(train(o, "")).model.weights) << "the mean over one batch is the batch's";
+}
+
+TEST_F(RunLife, ARunThatGoesOnHasNotEnded) {
+  TrainOptions o = options("exp", 1);
+  EXPECT_EQ(at_end(train(o, "")).model.facts.at("ended"), "all 1 epochs are done");
+  o.resume = true;
+  o.epochs = 2;
+  const TrainResult stopped = train(o, "", [](int64_t) { std::raise(SIGTERM); });
+  clear_interrupt();
+  EXPECT_EQ(at_end(stopped).model.facts.count("ended"), 0u);
+}
+
+// A validation loss may be no number while the training's is one.
+TEST_F(RunLife, RowsOfLossesThatAreNoNumbersSurviveAResume) {
+  ResultsCsv before(folder_ / "results.csv");
+  before.add({.epoch = 0, .box_loss = 1, .val_box_loss = NAN, .val_obj_loss = INFINITY, .validated = true});
+  before.add({.epoch = 1, .box_loss = 2, .val_box_loss = -INFINITY, .validated = true});
+  ResultsCsv after(folder_ / "other.csv");
+  after.take_over(before.text(), 2);
+  EXPECT_EQ(after.records().size(), 2u);
+  EXPECT_EQ(after.text(), before.text());
+}
+
 // --- The rates of a run -----------------------------------------------------------------------------------------------
 
 // 3 updates an epoch; results.csv has the rate of each epoch's last.
@@ -355,6 +410,10 @@ TEST_F(RunLife, RefusesWhatCannotWork) {
   refuse("--head-balance 1", [](TrainOptions& o) { o.loss.head_balance = {1, 1}; });
   refuse("--class-weights 1,2", [](TrainOptions& o) { o.class_weights = "1,2"; });
   refuse("--training-plan", [](TrainOptions& o) { o.training_plan = "garbage"; });
+  refuse("--training-plan \"\" drops it", [](TrainOptions& o) { o.training_plan = "a plan", o.engine = "torch"; });
+  refuse("--overfit 8: --batch auto", [](TrainOptions& o) { o.overfit = 8, o.batch = kAutoBatch; });
+  refuse("--close-mosaic 1: with --time",
+         [](TrainOptions& o) { o.augment.mosaic = 1, o.close_mosaic = 1, o.time_s = 1, o.resume = true; });
 }
 
 }  // namespace

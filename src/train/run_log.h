@@ -60,6 +60,7 @@ class RunLog {
   void picture(const std::string& name, int64_t step);  // events: a small copy of name.jpg of the run directory
   void pr_curves(const Metrics& metrics, const std::vector<std::string>& names, int64_t step);  // events
   std::string results() const { return csv_.text(); }
+  const std::vector<EpochRecord>& records() const { return csv_.records(); }
 
   // Runs `write`; false when it threw. The first failure of a kind is a warning, and so is the first after a success.
   bool attempt(const std::string& what, const std::function<void()>& write);

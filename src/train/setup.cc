@@ -18,6 +18,7 @@
 #include "net/models.h"
 #include "train/loss.h"
 #include "train/optimizer.h"
+#include "train/overfit_defaults.h"
 #include "train/recovery.h"
 #include "train/transfer.h"
 
@@ -83,14 +84,15 @@ void check_sampling_options(const TrainOptions& options) {
       "--close-mosaic {} has no effect: nothing that it would end is on (mosaic, mixup, cutout, blur, noise, grey, "
       "degrees, scale, shear, shift)",
       options.close_mosaic);
-  check_usage(
-      options.close_mosaic == 0 || options.time_s == 0 || options.resume,
-      "--close-mosaic {}: with --time nobody knows which epochs will be the last; give --epochs instead of --time",
-      options.close_mosaic);
+  if (!options.resume) check_close_mosaic(options);
   check_usage(options.close_mosaic == 0 || options.close_mosaic < options.epochs,
               "--close-mosaic {}: of --epochs {} none would be left with strong augmentation", options.close_mosaic,
               options.epochs);
   check_usage(options.overfit >= 0, "--overfit {}: expected 0 or how many pictures", options.overfit);
+  check_usage(options.overfit == 0 || options.batch != kAutoBatch,
+              "--overfit {}: --batch auto, but an epoch of it is {} batches of a known size; give a number, or leave "
+              "--batch out",
+              options.overfit, kOverfitBatches);
   check_usage(options.overfit == 0 || (options.validate && options.augment == no_augmentation() &&
                                        options.multi_scale.empty() && options.image_weights == 0),
               "--overfit {} trains on the pictures as they are, one size, no weights, and validates on them",
@@ -105,6 +107,17 @@ void check_target_options(const TrainOptions& options) {
 }
 
 }  // namespace
+
+void check_close_mosaic(const TrainOptions& options) {
+  check_usage(
+      options.close_mosaic == 0 || options.time_s == 0,
+      "--close-mosaic {}: with --time nobody knows which epochs will be the last; give --epochs instead of --time",
+      options.close_mosaic);
+}
+
+std::string local_device(const std::string& device, const RankPlace& place) {
+  return device == "cuda" && place.local_ranks > 1 ? fmt::format("cuda:{}", place.local_rank) : device;
+}
 
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);

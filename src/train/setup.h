@@ -41,4 +41,10 @@ void keep_freed_memory();
 // Errors: settings that cannot work together, saying which.
 void check_options(const TrainOptions& options);
 
+// Of a run that begins; one that goes on may get a --time. Errors: --close-mosaic where no epoch is known to be the last.
+void check_close_mosaic(const TrainOptions& options);
+
+// "cuda" where several ranks share a machine: each takes the one of its number there.
+std::string local_device(const std::string& device, const RankPlace& place);
+
 }  // namespace yolov3

@@ -98,6 +98,7 @@ std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std
   const fs::path weights = directory / "weights";
   std::optional<Checkpoint> checkpoint = load_checkpoint(weights);
   if (!checkpoint) {
+    check_close_mosaic(options);
     log_info("{}: no checkpoint yet, starting from the beginning", directory.string());
     return checkpoint;
   }
@@ -171,7 +172,7 @@ void decide_batch(TrainOptions& options, const Start& start, int64_t program) {
   log_info("peak memory about {}", describe(estimate));
   const int here = options.place.local_ranks;
   const int64_t share = process_memory() + available / here;
-  if (available >= 0 && estimate.total() > share) {
+  if (available >= 0 && estimate.total() > share && options.place.local_rank == 0) {
     log_warning("only {} can be had{}; a smaller --batch{} or --imgsz needs less",
                 human_bytes(static_cast<double>(share)),
                 here > 1 ? fmt::format(", {} ranks sharing this machine", here) : "",
@@ -188,20 +189,26 @@ void decide_plan(Start& start, const TrainOptions& options, const std::optional<
   TrainOptions for_plan = options;
   for_plan.batch = options.batch == kAutoBatch ? TrainOptions{}.batch : share_of_batch(options.batch, ranks.size());
   if (ranks.first()) {
-    start.plan = choose_plan(for_plan, start.spec, checkpoint ? checkpoint->plan() : "");
-    start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : use_bf16(options);
+    const std::string resumed = checkpoint ? checkpoint->plan() : "";
+    start.plan = choose_plan(for_plan, start.spec, resumed);
+    start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : torch_in_bf16(options, resumed);
   }
-  const std::string first = ranks.text_from_first(plan_text(start.plan), "the training plan");
-  const std::string type = ranks.text_from_first(start.bf16 ? "bf16" : "f32", "the training plan");
+  const std::string first = ranks.text_from_first(plan_text(start.plan, start.bf16), "the training plan");
   if (!ranks.first()) {
-    if (first != kTrainedByTorch) start.plan = parse_training_plan(first, start.spec);
-    start.bf16 = type == "bf16";
+    if (!is_trained_by_torch(first)) start.plan = parse_training_plan(first, start.spec);
+    start.bf16 = start.plan ? start.plan->type == NumberType::bf16 : torch_in_bf16(options, first);
   }
   check_usage(start.plan || !options.sync_bn,
               "--sync-bn: LibTorch's batch norm knows one rank alone; use --engine dnnl");
+}
+
+// With the batch that is decided.
+void check_plan(const Start& start, const TrainOptions& options, const Ranks& ranks) {
+  if (!start.plan) return;
+  TrainOptions here = options;
+  here.batch = share_of_batch(options.batch, ranks.size());
   const auto pictures = static_cast<int64_t>(start.data.train.examples.size());
-  const int64_t share = (pictures + ranks.size() - 1) / ranks.size();
-  if (start.plan) check_training_plan(*start.plan, start.spec, for_plan, ranks.alone() ? pictures : share);
+  check_training_plan(*start.plan, start.spec, here, (pictures + ranks.size() - 1) / ranks.size());
 }
 
 }  // namespace
@@ -223,6 +230,7 @@ Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint,
   }
   decide_plan(start, options, checkpoint, ranks);
   decide_batch(options, start, program);
+  check_plan(start, options, ranks);
   return start;
 }
 

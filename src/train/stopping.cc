@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "train/overfit_defaults.h"
 
 namespace yolov3 {
 namespace {
@@ -17,7 +18,8 @@ double training_seconds(const RunPosition& position, const TrainOptions& options
 }  // namespace
 
 std::string why_over(const RunPosition& position, const TrainOptions& options) {
-  if (options.time_s > 0 && time_is_up(position, options)) {
+  // In the middle of an epoch what was trained of it waits to be judged, however late it is.
+  if (options.time_s > 0 && position.next_batch == 0 && time_is_up(position, options)) {
     return fmt::format("the time is up: {} of --time {}", human_seconds(position.seconds),
                        human_seconds(options.time_s));
   }
@@ -30,6 +32,7 @@ std::string why_over(const RunPosition& position, const TrainOptions& options) {
   if (options.patience > 0 && position.unimproved >= options.patience) {
     return fmt::format("no better mAP50 for {} epochs (--patience {})", position.unimproved, options.patience);
   }
+  if (options.overfit > 0 && position.best > kOverfitMap50) return "the pictures are known by heart";
   return "";
 }
 

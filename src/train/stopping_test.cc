@@ -36,9 +36,18 @@ TEST(Stopping, WhenTheTimeIsUpWhateverTheEpochs) {
   EXPECT_TRUE(time_is_up({.epoch = 1, .seconds = 90, .closing_seconds = 10}, options));
   EXPECT_FALSE(time_is_up({.seconds = 500}, options)) << "one batch is trained, however long the start took";
   EXPECT_TRUE(time_is_up({.next_batch = 1, .seconds = 500}, options));
+  EXPECT_EQ(why_over({.epoch = 1, .next_batch = 1, .seconds = 500}, options), "") << "the epoch is not judged yet";
   options.patience = 1;
   EXPECT_EQ(why_over({.epoch = 1, .unimproved = 1, .seconds = 5}, options),
             "no better mAP50 for 1 epochs (--patience 1)");
+}
+
+TEST(Stopping, WhenThePicturesAreKnownByHeart) {
+  TrainOptions options;
+  EXPECT_EQ(why_over({.epoch = 1, .best = 0.99}, options), "") << "only as a self-test";
+  options.overfit = 8;
+  EXPECT_EQ(why_over({.epoch = 1, .best = 0.95}, options), "");
+  EXPECT_EQ(why_over({.epoch = 1, .best = 0.96}, options), "the pictures are known by heart");
 }
 
 // 50 updates in 20 of 110 seconds, of which the last 10 are for the end: 2.5 a second for 80 more.
@@ -48,7 +57,6 @@ TEST(Stopping, ExpectedStepsFollowTheSpeed) {
   EXPECT_EQ(expected_steps({.step = 50, .seconds = 20, .closing_seconds = 10}, options), 250);
   EXPECT_EQ(expected_steps({.step = 250, .seconds = 100, .closing_seconds = 10}, options), 251);
   EXPECT_EQ(expected_steps({.step = 300, .seconds = 120, .closing_seconds = 10}, options), 301);
-  EXPECT_EQ(expected_steps({}, options), 1);
 }
 
 // A run of unsteady speed: its rate still ends at lr_end when its time does.

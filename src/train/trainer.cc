@@ -88,6 +88,7 @@ TrainResult train(const TrainOptions& given, const std::string& args_toml,
   keep_freed_memory();
   TrainOptions options = given;
   if (options.place.local_ranks > 1) options.threads = threads_of(options);
+  options.device = local_device(given.device, given.place);
   torch::set_num_threads(threads_of(options));
 
   Ranks ranks(options.place, options.rank_timeout_s, parse_device(options.device));

@@ -25,8 +25,8 @@ struct TrainResult {
 // Errors: of the data, the model and the device; a loss or gradient that is not finite, where options.on_nan does not go
 // on, with picture, box, head, cell and layer named, the weights before the step saved and the step itself in a file for
 // `yolov3 replay`; a run that another process is training. A build without LibTorch says so.
-// `on_batch` is called after each batch, when set, with the number of batches trained since the run began; `on_run`
-// once, with the run directory, before the first.
+// `on_batch` is called after each batch, when set, with how far the run is: the batches of its epochs so far, those that
+// were left out included (a roll-back goes back); `on_run` once, with the run directory, before the first.
 TrainResult train(const TrainOptions& options, const std::string& args_toml,
                   const std::function<void(int64_t batches)>& on_batch = {},
                   const std::function<void(const std::filesystem::path& directory)>& on_run = {});

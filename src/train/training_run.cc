@@ -43,6 +43,12 @@ LoaderOptions training_loader(const TrainOptions& options) {
   return loader;
 }
 
+std::map<std::string, std::string> facts_to_go_on(const Model& model) {
+  std::map<std::string, std::string> facts = model.facts;
+  facts.erase("ended");
+  return facts;
+}
+
 }  // namespace
 
 TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_toml, Start start,
@@ -73,9 +79,10 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
   if (checkpoint) {
     restore_optimizer(*checkpoint, network_, optimizer_);
     position_ = checkpoint->position;
-    facts_ = checkpoint->model.facts;
+    facts_ = facts_to_go_on(checkpoint->model);
     closing_guessed_ = position_.closing_seconds == 0;
     log_.go_on(position_, checkpoint->results());
+    overfit_.go_on(log_.records());
   }
   position_.batch = options.batch;
   position_.batches_per_update = together;
@@ -206,7 +213,7 @@ void TrainingRun::train_batch(const Batch& batch) {
     log_.picture("train_batch0", 0);
   }
   torch::manual_seed(static_cast<uint64_t>(draws()));  // dropout, the same after a resume
-  if (options_.time_s > 0) schedule_.total_steps = expected_steps(position_, options_);
+  if (options_.time_s > 0 && position_.step > 0) schedule_.total_steps = expected_steps(position_, options_);
   const double lr = rate(position_.step + 1);
   const int64_t done = position_.next_batch + 1;  // of this epoch, with this one
   const bool update = done % position_.batches_per_update == 0 || done == loader_.batches_per_epoch();
@@ -258,7 +265,8 @@ std::string TrainingRun::save_replay_of(const NonFinite& error, const Batch& bat
     step.draws = draws();
     step.reason = error.what();
     step.args_toml = args_toml_;
-    step.plan = plan_text(plan_);
+    step.plan = plan_text(plan_, bf16_);
+    step.class_weights = options_.loss.class_weights;
     save_replay(path, step);
   });
   if (!saved) return "";
@@ -282,7 +290,7 @@ void TrainingRun::roll_back() {
     restore_optimizer(*checkpoint, network_, optimizer_);
     if (engine_ != nullptr) engine_->parameters_changed();
     position_ = checkpoint->position;
-    facts_ = checkpoint->model.facts;
+    facts_ = facts_to_go_on(checkpoint->model);
     log_.go_on(position_, checkpoint->results());
   }
   start_from_first();
@@ -309,6 +317,8 @@ void TrainingRun::show_progress(const Batch& batch, Progress& progress) const {
 
 void TrainingRun::finish_epoch() {
   const auto start = Clock::now();
+  // Where the time has cut the epoch short, gradients may wait for batches that do not come.
+  if (stepper_.finish_update(rate(position_.step + 1))) ++position_.step;
   check_same_weights(ranks_, network_, position_.step);
   save_when_due(position_.closing_seconds);  // before a long validation, which a kill would cost too
   const EpochRecord record = judge_epoch();
@@ -388,7 +398,7 @@ bool TrainingRun::save_last() {
   }
   const bool saved = log_.attempt("last.h5", [&] {
     save_checkpoint(directory_ / "weights", model(), network_, optimizer_,
-                    {position_, args_toml_, plan_text(plan_), log_.results()});
+                    {position_, args_toml_, plan_text(plan_, bf16_), log_.results()});
   });
   last_save_ = Clock::now();
   return saved;
