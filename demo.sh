@@ -2,7 +2,7 @@
 # From nothing to a trained detector: installs what is missing, builds, makes the built-in pictures, trains the full
 # YOLOv3 on them, evaluates it, and draws its boxes into pictures that it has never seen. May be run again.
 #
-#   ./demo.sh            about 8 minutes after the build on two cores with AVX512_BF16
+#   ./demo.sh            5 to 8 minutes after the build on two cores with AVX512_BF16 or AMX
 #   EPOCHS=4 ./demo.sh   any setting below can be changed like this
 #
 # Exit code 4: all went well, but the model finds less than it must (MIN_AP50).
@@ -38,7 +38,7 @@ seconds_of() {
   took=$(awk -v a="$from" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')
 }
 if ! "$program" info | grep -E '^features' | grep -Eq 'avx512_bf16|amx'; then
-  echo "this CPU has no bf16 arithmetic, so training is slower than the usual 9 minutes; measuring how much ..."
+  echo "this CPU has no bf16 arithmetic, so training is slower than the usual 5 to 8 minutes; measuring how much ..."
   : >"$logs/demo-estimate.log"
   rm -rf demo/estimate
   if seconds_of "$BATCH" && short=$took && seconds_of $((3 * BATCH)); then
