@@ -202,9 +202,13 @@ Json json_of(const Judged& judged) {
           {"lost", judged.targets.lost},       {"scales", scales}};
 }
 
+std::string first_line(const AnchorsCommand& c, const LayerShape& input, const Judged& fresh) {
+  return fmt::format("{}{} ({}), pixels at {}x{}; mean IoU {:.3f}\n", kAnchorsMark, fit_for_terminal(c.data.data),
+                     c.split, input.width, input.height, fresh.fit.mean_iou);
+}
+
 std::string yaml_of(const AnchorsCommand& c, const LayerShape& input, const Judged& fresh) {
-  std::string text = fmt::format("# yolov3 anchors of {} ({}), pixels at {}x{}; mean IoU {:.3f}\nanchors:\n",
-                                 fit_for_terminal(c.data.data), c.split, input.width, input.height, fresh.fit.mean_iou);
+  std::string text = first_line(c, input, fresh) + "anchors:\n";
   for (const Head& head : fresh.heads) {
     text += fmt::format("  - [{}]  # stride {:g}\n", list_of(head.anchors, ",", ", "), head.stride_x);
   }
@@ -214,7 +218,7 @@ std::string yaml_of(const AnchorsCommand& c, const LayerShape& input, const Judg
 void check_out(const AnchorsCommand& c) {
   const std::string name = c.out.string();
   if (name.empty() || ends_with_ignoring_case(name, ".cfg") || ends_with_ignoring_case(name, ".yaml")) {
-    return check_report_file("--out", name, ReportKind::anchors, c.data);
+    return check_report_file("--out", name, ReportKind::anchors, c.data, {c.network.model, c.network.weights});
   }
   fail_usage("--out {}: expected a .cfg or a .yaml file", name);
 }
@@ -222,7 +226,8 @@ void check_out(const AnchorsCommand& c) {
 void write_out(const AnchorsCommand& c, const NetworkSpec& spec, const Judged& fresh) {
   if (c.out.empty()) return;
   const bool cfg = ends_with_ignoring_case(c.out.string(), ".cfg");
-  write_text(c.out.string(), cfg ? write_cfg(with_anchors(spec, fresh.anchors)) : yaml_of(c, spec.input, fresh));
+  write_text(c.out.string(), cfg ? first_line(c, spec.input, fresh) + write_cfg(with_anchors(spec, fresh.anchors))
+                                 : yaml_of(c, spec.input, fresh));
   log_info("{}: written", c.out.string());
 }
 
@@ -242,7 +247,8 @@ int run_anchors(const std::vector<std::string>& arguments) {
   }
   finish_target_options(options, c.target_words, c.assign);
   check_out(c);
-  check_report_file("--json", c.json, ReportKind::json, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data, {c.network.model, c.network.weights});
+  check_files_differ({{"--out", c.out.string()}, {"--json", c.json}});
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.seed = c.cluster.seed;
 

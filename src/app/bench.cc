@@ -182,6 +182,7 @@ int run_bench(const std::vector<std::string>& arguments) {
   if (c.train) return bench_training(c);
   check_report_file("--json", c.json, ReportKind::json);
   check_report_file("--save-plan", c.save_plan, ReportKind::plan);
+  check_files_differ({{"--json", c.json}, {"--save-plan", c.save_plan}});
   const BenchCase bench_case = open_bench_case(c.choice);
   const BenchFigures figures = measure(c, bench_case);
   const std::string table = fit_for_terminal(bench_table(figures));

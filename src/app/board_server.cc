@@ -257,9 +257,14 @@ void BoardServer::Impl::listen() {
     }
     reason = errno;
   }
+  const std::string why = reason != 0 ? std::strerror(reason) : "no such address";
+  const bool taken = reason == EADDRINUSE || reason == EACCES;
+  check(port != 0 || taken,
+        "cannot listen on --host {}: {}; give an address of this machine, or 0.0.0.0 for all of them", options.host,
+        why);
   check(port != 0, "cannot listen on {} port {}{}: {}; is another board there? Try --port {}, or --port 0 for any",
-        options.host, options.port, last > options.port ? fmt::format(" to {}", last) : "",
-        reason != 0 ? std::strerror(reason) : "no such address", std::min(last + 1, 65535));
+        options.host, options.port, last > options.port ? fmt::format(" to {}", last) : "", why,
+        std::min(last + 1, 65535));
   thread = std::thread([this] { server.listen_after_bind(); });
   while (!server.is_running()) std::this_thread::yield();
 }

@@ -12,6 +12,7 @@
 #include "app/report_file.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/usage.h"
 #include "format/model_file.h"
 #include "quant/calibrate.h"
@@ -93,7 +94,15 @@ void finish_options(const Options& options, CalibrateCommand& c) {
     fail_usage("calibrate needs --out FILE.h5: {} is no .h5 of ours and cannot hold scales", c.model.weights.string());
   }
   if (c.out.empty()) c.out = c.model.weights;
+  std::error_code none;
+  if (!std::filesystem::equivalent(c.out, c.model.weights, none)) {
+    check_usage(to_lower(c.out.extension().string()) == ".h5", "--out {}: expected a model file FILE.h5",
+                c.out.string());
+    check_usage(!std::filesystem::exists(c.out, none),
+                "--out {}: exists already; calibrate overwrites nothing but --weights itself", c.out.string());
+  }
   check_writable(c.out.string());
+  check_files_differ({{"--out", c.out.string()}, {"--json", c.json}});
   check_report_file("--json", c.json, ReportKind::json, c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.threads = c.threads;

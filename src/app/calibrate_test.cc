@@ -121,6 +121,13 @@ TEST_F(CalibrateCommandTest, OutLeavesTheModelAsItIs) {
   EXPECT_TRUE(load_model(path("b.h5")).quantization.has_value());
   EXPECT_EQ(nlohmann::json::parse(ran.out)["method"], "entropy");  // stdout is the JSON's alone
   EXPECT_SAYS(ran.err, "passed");
+  const std::string written = read_file(path("b.h5"));
+  const Ran again = run_on(file, {"--out", path("b.h5")});
+  EXPECT_EQ(again.code, 2);
+  EXPECT_SAYS(again.err, "exists already");
+  EXPECT_EQ(read_file(path("b.h5")), written);
+  EXPECT_EQ(run_on(file, {"--out", path("c.png")}).code, 2) << "no model file";
+  EXPECT_EQ(run_on(file, {"--out", path("c.h5"), "--json", path("c.h5")}).code, 2) << "two files of one name";
 }
 
 TEST_F(CalibrateCommandTest, AFailedGateIsExitCode4AndWritesNoModel) {

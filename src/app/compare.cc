@@ -117,7 +117,8 @@ double tolerance_of(const CompareCommand& c, const DetectorChoice& b, const Netw
                   precision_tolerance(b.engine.precision, convolutions));
 }
 
-void compare_pictures(const CompareCommand& c, const Dataset& dataset, Comparer& comparer) {
+// How many could not be read; the others are compared.
+int compare_pictures(const CompareCommand& c, const Dataset& dataset, Comparer& comparer) {
   std::vector<std::pair<std::string, std::function<LoadedImage()>>> pictures;
   if (!c.source.empty()) {
     for (const PictureSource& source : expand_source(c.source)) {
@@ -129,9 +130,30 @@ void compare_pictures(const CompareCommand& c, const Dataset& dataset, Comparer&
     }
   }
   Progress progress("compare", static_cast<int64_t>(pictures.size()));
+  int broken = 0;
   for (size_t i = 0; i < pictures.size(); ++i) {
-    comparer.add(pictures[i].second(), pictures[i].first, static_cast<int>(i) < c.layer_pictures);
-    progress.update(static_cast<int64_t>(i) + 1);
+    progress.update(static_cast<int64_t>(i));
+    LoadedImage picture;
+    try {
+      picture = pictures[i].second();
+    } catch (const Error& error) {
+      log_warning("left out: {}", error.what());
+      ++broken;
+      continue;
+    }
+    comparer.add(picture, pictures[i].first, static_cast<int>(i) - broken < c.layer_pictures);
+  }
+  progress.update(static_cast<int64_t>(pictures.size()));
+  check(broken < static_cast<int>(pictures.size()), "none of the {} pictures could be read", pictures.size());
+  return broken;
+}
+
+// Errors of B's own options would name A's.
+OpenDetector open_b(const DetectorChoice& choice) {
+  try {
+    return open_detector(choice);
+  } catch (const Error& error) {
+    throw Error(fmt::format("of B: {}", error.what()), error.kind());
   }
 }
 
@@ -150,13 +172,13 @@ int compare(const CompareCommand& c) {
   const DetectorChoice choice_b = choice_of_b(c);
   Dataset dataset;
   if (!c.data.data.empty()) dataset = load_split(c.data, c.split);
-  OpenDetector a = open_detector(c.a), b = open_detector(choice_b);
+  OpenDetector a = open_detector(c.a), b = open_b(choice_b);
   CompareFigures figures{fmt::format("{} ({})", c.a.model.weights.string(), a.detector.engine().name()),
                          fmt::format("{} ({})", choice_b.model.weights.string(), b.detector.engine().name())};
   figures.classes = a.names;
   figures.tolerance = tolerance_of(c, choice_b, a.detector.spec());
   Comparer comparer(a.detector, b.detector, classes_of_b(a, b), figures.tolerance);
-  compare_pictures(c, dataset, comparer);
+  const int broken = compare_pictures(c, dataset, comparer);
   if (!c.data.data.empty()) {
     figures.metrics_a = judge(dataset, c.a);
     figures.metrics_b = judge(dataset, choice_b);
@@ -164,7 +186,9 @@ int compare(const CompareCommand& c) {
   const std::string text = compare_table(figures, comparer, a.detector.spec());
   c.json == "-" ? log_line(text) : print(text);
   if (!c.json.empty()) write_text(c.json, compare_json(figures, comparer));
-  return 0;
+  if (broken == 0) return 0;
+  log_info("{} pictures could not be read, see above", broken);
+  return static_cast<int>(Error::Kind::bad_data);
 }
 
 }  // namespace
@@ -181,7 +205,13 @@ int run_compare(const std::vector<std::string>& arguments) {
   if (c.source.empty() && c.data.data.empty()) {
     fail_usage("compare needs --source or --data: the pictures to compare on");
   }
-  check_report_file("--json", c.json, ReportKind::json, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data, {c.a.model.weights, c.model_b.weights});
+  const bool same = !options.was_given("weights-b") && !options.was_given("model-b") &&
+                    !options.was_given("engine-b") && !options.was_given("precision-b") &&
+                    !options.was_given("plan-b") && !options.was_given("device-b");
+  if (same)
+    fail_usage("B is A in everything; give a second model, or B's --engine-b, --precision-b, --plan-b, --device-b");
+  if (options.was_given("split") && c.data.data.empty()) fail_usage("--split goes with --data");
   c.data.threads = c.a.engine.threads;
   return compare(c);
 }

@@ -15,8 +15,10 @@ using Json = nlohmann::ordered_json;
 // ---- for people
 
 std::string map_line(const std::string& what, const MapDifference& d) {
-  return fmt::format("{:<28} largest {:.3e} of {:.3e} (channel {}, row {}, column {}, {}), distance {:.2e}\n", what,
-                     d.largest, d.magnitude, d.channel, d.y, d.x, d.picture, d.distance);
+  const std::string place =
+      d.picture.empty() ? "" : fmt::format(" (channel {}, row {}, column {}, {})", d.channel, d.y, d.x, d.picture);
+  return fmt::format("{:<28} largest {:.3e} of {:.3e}{}, distance {:.2e}\n", what, d.largest, d.magnitude, place,
+                     d.distance);
 }
 
 std::string layer_name(const NetworkSpec& spec, int layer) {

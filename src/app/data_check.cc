@@ -71,7 +71,7 @@ bool parse(Options& options, CheckCommand& c, const std::vector<std::string>& ar
   if (c.imgsz.width <= 0) fail_usage("--imgsz: expected a size such as 416");
   check_report_file("--json", c.json, ReportKind::json, c.data);
   check_report_file("--html", c.html, ReportKind::html, c.data);
-  if (!c.json.empty() && c.json == c.html) fail_usage("--json and --html: expected two files");
+  check_files_differ({{"--json", c.json}, {"--html", c.html}});
   if (!c.repair.empty()) check_out_folder(c.repair, "--repair", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.max_left_out = 1;  // the worst data sets are those to look at
@@ -117,6 +117,8 @@ int run_data_stats(const std::vector<std::string>& arguments) {
   for (const LoadedSplit& one : loaded) {
     if (!one.error.empty()) throw Error(one.split + ": " + one.error, Error::Kind::bad_data);
   }
+  const std::string defects = findings_of(loaded, 10);
+  if (!defects.empty()) log_line(fit_for_terminal(defects) + "not counted below: what was left out");
   const DataFindings findings = find_in_data(c.data.data, std::move(loaded), c.find);
   for (size_t s = 0; s < findings.splits.size() && c.json != "-"; ++s) {
     print(fit_for_terminal(findings.splits[s].split + ": " +

@@ -85,7 +85,7 @@ std::string findings_of(const std::vector<LoadedSplit>& loaded, size_t max_liste
   return text;
 }
 
-void check_out_folder(const fs::path& out, const char* option, const DataOptions& data) {
+void check_outside(const fs::path& out, const char* option, const DataOptions& data) {
   for (const fs::path& folder : source_folders(data)) {
     if (is_below(out, folder)) {
       fail_usage(
@@ -94,6 +94,10 @@ void check_out_folder(const fs::path& out, const char* option, const DataOptions
           option, out.string(), folder.string());
     }
   }
+}
+
+void check_out_folder(const fs::path& out, const char* option, const DataOptions& data) {
+  check_outside(out, option, data);
   check_new_folder(out);
 }
 

@@ -44,8 +44,10 @@ std::vector<Loss> write_folder(const std::filesystem::path& folder, DataFormat f
 // Defects and what the files say beyond boxes, for people.
 std::string findings_of(const std::vector<LoadedSplit>& loaded, size_t max_listed);
 
-// Before a long run: OUT must be new or empty, and must not lie in a folder that the data set is read from. `option` is
-// for the message. Errors: Kind::usage.
+// OUT must not lie in a folder that the data set is read from. `option` is for the message. Errors: Kind::usage.
+void check_outside(const std::filesystem::path& out, const char* option, const DataOptions& data);
+
+// Before a long run: OUT must be new or empty, and outside of the data set. Errors: Kind::usage.
 void check_out_folder(const std::filesystem::path& out, const char* option, const DataOptions& data);
 
 }  // namespace yolov3

@@ -99,6 +99,10 @@ int run_data_preview(const std::vector<std::string>& arguments) {
   options.require("data", "the data set, e.g. --data data.yaml");
   if (c.imgsz.width <= 0) fail_usage("--imgsz: expected a size such as 416");
   check_multi_scale(c.loader.multi_scale);
+  if (options.was_typed("multi-scale-every") && c.loader.multi_scale.empty()) {
+    fail_usage("--multi-scale-every: there is one size only; add --multi-scale 320,416,512");
+  }
+  check_outside(c.out, "--out", c.data);
   check_augment_options(options, c.loader.augment);
   if (!c.loader.augmented && c.loader.augment != AugmentOptions{}) {
     fail_usage("--augment false leaves no effect to the other options of augmentation");

@@ -76,14 +76,15 @@ DetectorChoice choice_for_mode(const DetectCommand& c) {
   return choice;
 }
 
-int report(const DetectSummary& s, const std::filesystem::path& folder) {
+int report(const DetectSummary& s, const std::filesystem::path& folder, bool written) {
   const double ms = 1e3 / std::max<double>(1, static_cast<double>(s.pictures));
   log_info(
       "{} pictures, {} objects in {:.1f} s: {:.2f} images/s; a picture: load {:.1f} ms, letterbox {:.1f} ms, network "
       "{:.1f} ms, boxes {:.2f} ms, draw and write {:.1f} ms",
       s.pictures, s.objects, s.seconds, static_cast<double>(s.pictures) / std::max(s.seconds, 1e-9),
       ms * s.load_seconds, ms * s.detect.letterbox, ms * s.detect.network, ms * s.detect.boxes, ms * s.write_seconds);
-  if (!folder.empty()) log_info("results are in {}", folder.string());
+  if (!folder.empty() && written) log_info("results are in {}", folder.string());
+  if (!folder.empty() && !written) log_info("nothing was asked to be written (--format none, --draw false)");
   if (s.interrupted) {
     log_info("stopped by a signal after {} of {} pictures; their results are whole", s.pictures, s.wanted);
     return static_cast<int>(Error::Kind::failure);
@@ -127,7 +128,8 @@ int run_detect(const std::vector<std::string>& arguments) {
     write_text((c.run.folder / kArgsFile).string(), options.to_toml());
   }
   install_interrupt_handlers();
-  return report(detect_pictures(sources, open.detector, open.names, c.run), c.run.folder);
+  const bool written = c.run.draw || c.run.format != ResultFormat::none;
+  return report(detect_pictures(sources, open.detector, open.names, c.run), c.run.folder, written);
 }
 
 }  // namespace yolov3

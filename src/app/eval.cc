@@ -70,6 +70,7 @@ void check_outputs(const EvalCommand& c) {
   check_report_file("--json", c.json, ReportKind::json, c.data, {c.detections});
   check_report_file("--save-json", c.save_json, ReportKind::json, c.data, {c.detections});
   check_report_file("--report", c.report, ReportKind::html, c.data);
+  check_files_differ({{"--json", c.json}, {"--save-json", c.save_json}, {"--report", c.report}});
 }
 
 void report(const EvalCommand& c, const Metrics& metrics, const std::vector<std::string>& names) {

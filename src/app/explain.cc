@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/data_parts.h"
 #include "app/explain_report.h"
 #include "app/head_choice.h"
 #include "app/model_data.h"
@@ -146,12 +147,13 @@ int run_explain(const std::vector<std::string>& arguments) {
     return 0;
   }
   options.require("data", "the data set, e.g. --data data.yaml");
-  for (const char* name : {"engine", "ignore-iou", "ignore-boxes"}) {
+  for (const char* name : {"engine", "ignore-iou", "ignore-boxes", "threads"}) {
     if (!c.network.weights.empty() || !options.was_given(name)) continue;
     fail_usage("--{} goes with --weights: without a network there are no predictions", name);
   }
   finish_target_options(options, c.target_words, c.assign);
-  check_report_file("--json", c.json, ReportKind::json, c.data);
+  check_report_file("--json", c.json, ReportKind::json, c.data, {c.network.model, c.network.weights});
+  if (!c.out.empty()) check_outside(c.out, "--out", c.data);
   c.data.bad_data = parse_bad_data_policy(c.bad_data);
   c.data.verify_images = false;  // one is read
   const Dataset dataset = load_split(c.data, c.split);

@@ -158,6 +158,21 @@ TEST_F(Explain, WrongQuestionsAreUsageErrors) {
                           "to 1"),
             std::string::npos);
   EXPECT_EQ(run(words("explain", {"--engine", "reference"})).code, 2);
+  EXPECT_EQ(run(words("explain", {"--threads", "3"})).code, 2);
+  // A picture written there would be trained on the next time, as background.
+  make_directories(folder_ / "set/images");
+  make_directories(folder_ / "set/labels");
+  save_image(folder_ / "set/images/a.png", Image(64, 64, 90));
+  write_file(folder_ / "set/labels/a.txt", "0 0.5 0.5 0.5 0.5\n");
+  write_file(folder_ / "set/data.yaml", "train: images\nval: images\nnames: [cat]\n");
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"explain", "--image", "a.png"}, std::vector<std::string>{"data", "preview"}}) {
+    std::vector<std::string> all = words;
+    all.insert(all.end(), {"--data", path("set/data.yaml"), "--out", path("set/images"), "--imgsz", "64"});
+    const Ran inside = run(all);
+    EXPECT_EQ(inside.code, 2);
+    EXPECT_NE(inside.err.find("never touched"), std::string::npos) << inside.err;
+  }
   EXPECT_EQ(run({"explain"}).code, 2);
 }
 
@@ -221,6 +236,11 @@ TEST_F(Explain, AnchorsIntoACfg) {
   std::vector<Anchor> want;
   for (int i = 0; i < 9; ++i) want.push_back({static_cast<float>(10 + 40 * i), static_cast<float>(10 + 40 * i)});
   EXPECT_EQ(parse_cfg(read_file(path("new.cfg")), "new.cfg").spec, yolov3({.classes = 2, .anchors = want}));
+  const std::string mine = read_file(path("my.cfg"));
+  EXPECT_EQ(run(words("anchors", {"--model", path("my.cfg"), "--out", path("my.cfg")})).code, 2);
+  EXPECT_EQ(read_file(path("my.cfg")), mine);
+  EXPECT_EQ(run(words("anchors", {"--model", path("my.cfg"), "--out", path("new.cfg"), "--restarts", "50"})).code, 0)
+      << "what it wrote itself it may write again";
   EXPECT_EQ(run(words("anchors", {"--clusters", "12", "--out", path("n.cfg")})).code, 1);  // and too few sizes
   EXPECT_EQ(run(words("anchors", {"--out", path("n.txt")})).code, 2);
 }

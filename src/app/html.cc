@@ -25,10 +25,10 @@ std::string escaped(std::string_view text) {
 
 std::string page_head(std::string_view title) {
   return fmt::format(
-      "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">"
+      "<!doctype html><html lang=en><meta charset=utf-8>{}<meta name=viewport content=\"width=device-width\">"
       "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; "
       "script-src 'unsafe-inline'; img-src data:\"><title>{}</title><style>\n{}</style>\n",
-      escaped(title), page_style());
+      kPageMark, escaped(title), page_style());
 }
 
 std::string image_tag(const Image& image, const std::string& alt) {

@@ -20,6 +20,8 @@ std::string image_tag(const Image& image, const std::string& alt);
 // JSON for a <script type="application/json">: nothing in it ends the script or begins a comment.
 std::string json_for_page(std::string_view json);
 
+constexpr const char* kPageMark = "<meta name=generator content=yolov3>";  // near the start of every page
+
 // Embedded at build (cmake/embed.cmake).
 std::string_view page_style();    // CSS of all pages
 std::string_view chart_script();  // Chart.js (MIT licence)

@@ -7,6 +7,7 @@
 #include "app/options.h"
 #include "app/program.h"
 #include "app/program_facts.h"
+#include "app/report_file.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/text.h"
@@ -134,6 +135,7 @@ int run_info(const std::vector<std::string>& arguments) {
   if (options.was_given("classes") && (!c.model.weights.empty() || ends_with_ignoring_case(c.model.model, ".cfg"))) {
     fail_usage("--classes goes with --model NAME; model and cfg files say their own");
   }
+  check_report_file("--json", c.json, ReportKind::json, {}, {c.model.weights, c.model.model, c.model.names});
   if (c.model.model.empty() && c.model.weights.empty()) {
     options.allow_only({"json"}, "without --model or --weights, info describes the program, not a model");
     const Json facts = program_facts();

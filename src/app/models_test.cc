@@ -263,6 +263,14 @@ TEST_F(Models, CompareFindsTheChangedNumber) {
   EXPECT_EQ(changed[0]["class"], make_model().names.at(changed[0]["class_id"].get<size_t>()));
   EXPECT_SAYS(ran.out, changed[0]["picture"].get<std::string>() + ": ");
   EXPECT_EQ(run({"compare", own}).code, 2);
+  EXPECT_SAYS(run({"compare", own, "--source", path("pictures")}).err, "B is A in everything");
+  EXPECT_SAYS(run({"compare", own, own, "--source", path("pictures"), "--split", "test"}).err, "--split goes with");
+  // A picture that cannot be read costs that picture alone.
+  write_file(path("pictures/broken.png"), "no picture");
+  const Ran broken = run({"compare", own, own, "--source", path("pictures"), "--engine", "reference", "--json", "-"});
+  EXPECT_EQ(broken.code, 3);
+  EXPECT_EQ(json::parse(broken.out)["pictures"], 2);
+  EXPECT_SAYS(broken.err, "broken.png");
   EXPECT_EQ(run({"compare", "--source", path("pictures")}).code, 2);
 }
 

@@ -67,10 +67,12 @@ EngineOptions engine_options(const DetectorChoice& choice, const Model& model) {
   }
   if (model.quantization) options.quantization = std::make_shared<const Quantization>(*model.quantization);
   if (options.precision == "int8" && !model.quantization) {
+    const std::string file = choice.model.weights.string();
+    const bool own = kind_of_model(file) == ModelKind::own;
     fail_usage(
-        "--precision int8: {} has no int8 scales; yolov3 calibrate --data D --weights {} finds them "
-        "and puts them into it",
-        choice.model.weights.string(), choice.model.weights.string());
+        "--precision int8: {} has no int8 scales; yolov3 calibrate --data D --weights {}{} finds them and puts {}",
+        file, file, own ? "" : " --out FILE.h5, with the same --model and --names,",
+        own ? "them into it" : "the model with them into that file");
   }
   return options;
 }

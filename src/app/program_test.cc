@@ -138,8 +138,11 @@ TEST_F(Program, InfoKnowsTheBuildAndTheModels) {
   EXPECT_NE(model.out.find("classes: dog, traffic light"), std::string::npos) << model.err;
   write_file(path("small.cfg"), kSmallCfg);
   EXPECT_EQ(run({"info", "--model", path("small.cfg")}).code, 0);
-  EXPECT_EQ(run({"info", "--model", "yolov4"}).code, 1);
-  EXPECT_EQ(run({"info", "--model", "yolov3x"}).code, 1);
+  EXPECT_EQ(run({"info", "--model", "yolov4"}).code, 2);
+  EXPECT_EQ(run({"info", "--model", "yolov3x"}).code, 2);
+  const std::string cfg = read_file(path("small.cfg"));
+  EXPECT_EQ(run({"info", "--model", path("small.cfg"), "--json", path("small.cfg")}).code, 2) << "what it reads";
+  EXPECT_EQ(read_file(path("small.cfg")), cfg);
   EXPECT_EQ(run({"info", "--model", path("small.cfg"), "--classes", "3"}).code, 2);
 }
 

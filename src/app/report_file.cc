@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "app/html.h"
 #include "app/program.h"
 #include "base/text.h"
 #include "base/usage.h"
@@ -26,9 +27,9 @@ std::string head_of(const fs::path& file) {
 bool is_of_kind(const std::string& head, ReportKind kind) {
   switch (kind) {
     case ReportKind::json: return head.starts_with("{") || head.starts_with("[");
-    case ReportKind::html: return to_lower(head).starts_with("<!doctype html") || to_lower(head).starts_with("<html");
+    case ReportKind::html: return head.find(kPageMark) != std::string::npos;
     case ReportKind::plan: return head.starts_with("plan ");
-    case ReportKind::anchors: return std::ranges::none_of(head, [](char c) { return c == '\0'; });
+    case ReportKind::anchors: return head.starts_with(kAnchorsMark);
   }
   return false;
 }
@@ -36,9 +37,9 @@ bool is_of_kind(const std::string& head, ReportKind kind) {
 const char* name_of(ReportKind kind) {
   switch (kind) {
     case ReportKind::json: return "JSON";
-    case ReportKind::html: return "an HTML page";
+    case ReportKind::html: return "a page of this program";
     case ReportKind::plan: return "a plan";
-    case ReportKind::anchors: return "a text";
+    case ReportKind::anchors: return "what yolov3 anchors wrote";
   }
   return "";
 }
@@ -60,6 +61,20 @@ void check_report_file(const char* option, const std::string& file, ReportKind k
                 name_of(kind));
   }
   check_writable(file);
+}
+
+void check_files_differ(const std::vector<std::pair<const char*, std::string>>& files) {
+  std::error_code none;
+  for (size_t b = 0; b < files.size(); ++b) {
+    for (size_t a = 0; a < b; ++a) {
+      const auto& [first, name] = files[a];
+      const auto& [second, other] = files[b];
+      if (name.empty() || name == "-" || other.empty() || other == "-") continue;
+      const bool same =
+          fs::weakly_canonical(fs::absolute(name), none) == fs::weakly_canonical(fs::absolute(other), none);
+      check_usage(!same, "{} {} and {} {}: expected two files", first, name, second, other);
+    }
+  }
 }
 
 }  // namespace yolov3

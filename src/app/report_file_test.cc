@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "app/html.h"
 #include "app/test_folder.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -42,9 +43,9 @@ TEST_F(ReportFile, WhatIsNewOrAnEarlierReportMayBeWritten) {
   EXPECT_FALSE(fs::exists(folder_ / "new.json")) << "asking leaves nothing";
   EXPECT_EQ(refusal(write("a.json", " \n{\"a\": 1}"), ReportKind::json), "");
   EXPECT_EQ(refusal(write("b.json", "[]"), ReportKind::json), "");
-  EXPECT_EQ(refusal(write("a.html", "<!doctype HTML><p>"), ReportKind::html), "");
+  EXPECT_EQ(refusal(write("a.html", page_head("a report")), ReportKind::html), "");
   EXPECT_EQ(refusal(write("a.plan", "plan 1 f32=x bf16=y:"), ReportKind::plan), "");
-  EXPECT_EQ(refusal(write("a.cfg", "[net]\n"), ReportKind::anchors), "");
+  EXPECT_EQ(refusal(write("a.cfg", "# yolov3 anchors of x (train)\n[net]\n"), ReportKind::anchors), "");
   EXPECT_EQ(refusal(write("empty", ""), ReportKind::json), "");
 }
 
@@ -56,7 +57,9 @@ TEST_F(ReportFile, NothingElseIsLost) {
     EXPECT_NE(refusal(file, ReportKind::json).find("would be lost"), std::string::npos) << file;
     EXPECT_NE(refusal(file, ReportKind::html).find("would be lost"), std::string::npos) << file;
   }
-  EXPECT_NE(refusal(foreign[4], ReportKind::anchors).find("would be lost"), std::string::npos);
+  const std::string thesis = write("thesis.html", "<!doctype html><p>my thesis"), cfg = write("my.cfg", "[net]\n");
+  EXPECT_NE(refusal(thesis, ReportKind::html).find("would be lost"), std::string::npos);
+  EXPECT_NE(refusal(cfg, ReportKind::anchors).find("would be lost"), std::string::npos);
 }
 
 TEST_F(ReportFile, NoInputIsTaken) {
@@ -65,6 +68,21 @@ TEST_F(ReportFile, NoInputIsTaken) {
   DataOptions data;
   data.data = coco;
   EXPECT_NE(refusal(coco, ReportKind::json, data).find("data set"), std::string::npos);
+}
+
+TEST_F(ReportFile, TwoReportsAreTwoFiles) {
+  const auto refused = [](const std::vector<std::pair<const char*, std::string>>& files) {
+    try {
+      check_files_differ(files);
+      return std::string();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(refused({{"--json", "a"}, {"--report", "b"}}), "");
+  EXPECT_EQ(refused({{"--json", "-"}, {"--report", "-"}, {"--out", ""}, {"--save-plan", ""}}), "");
+  EXPECT_EQ(refused({{"--json", "a"}, {"--save-json", "b"}, {"--report", "./a"}}),
+            "--json a and --report ./a: expected two files");
 }
 
 TEST_F(ReportFile, WhatCannotBeWrittenIsSaidBeforeTheWork) {

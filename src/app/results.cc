@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/usage.h"
+#include "net/coco_names.h"
 
 namespace yolov3 {
 namespace {
@@ -91,21 +92,23 @@ std::string txt_result(const PictureResult& result) {
   return lines;
 }
 
-std::string coco_result(const PictureResult& result) {
+std::string coco_result(const PictureResult& result, const std::vector<int>& category_ids) {
   std::string entries;
   const char* comma = "";
   for (const Detection& d : result.detections) {
+    const auto index = static_cast<size_t>(d.class_id);
     entries +=
         fmt::format("{}{{\"image_id\":{},\"file_name\":{},\"category_id\":{},\"bbox\":[{},{},{},{}],\"score\":{}}}",
                     comma, result.image_id, json_string(std::filesystem::path(result.source).filename().string()),
-                    d.class_id, d.box.x0, d.box.y0, d.box.width(), d.box.height(), d.score);
+                    index < category_ids.size() ? category_ids[index] : d.class_id, d.box.x0, d.box.y0, d.box.width(),
+                    d.box.height(), d.score);
     comma = ",\n";
   }
   return entries;
 }
 
 ResultWriter::ResultWriter(ResultFormat format, std::filesystem::path folder, std::vector<std::string> names)
-    : format_(format), folder_(std::move(folder)), names_(std::move(names)) {
+    : format_(format), folder_(std::move(folder)), names_(std::move(names)), category_ids_(coco_category_ids(names_)) {
   if (folder_.empty() && (format_ == ResultFormat::txt || format_ == ResultFormat::none)) {
     fail_usage(
         "--out - writes results to stdout as --format json, csv or coco; txt is a file a picture and none is nothing");
@@ -147,7 +150,7 @@ void ResultWriter::add(const PictureResult& result) {
     case ResultFormat::txt: return write_file(folder_ / "labels" / (result.stem + ".txt"), txt_result(result));
     case ResultFormat::coco: {
       if (result.detections.empty()) return;
-      put((first_ ? "\n" : ",\n") + coco_result(result));
+      put((first_ ? "\n" : ",\n") + coco_result(result, category_ids_));
       first_ = false;
     }
   }

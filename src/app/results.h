@@ -39,8 +39,8 @@ std::string csv_result(const PictureResult& result, const std::vector<std::strin
 // "class cx cy w h score", a line a box, centre and size as fractions of the picture.
 std::string txt_result(const PictureResult& result);
 
-// An object a box, comma separated; category_id = class index, file_name beside COCO's own keys.
-std::string coco_result(const PictureResult& result);
+// An object a box, comma separated; file_name beside COCO's own keys. category_ids: of each class.
+std::string coco_result(const PictureResult& result, const std::vector<int>& category_ids);
 
 // Writes the results of a run into its folder (detections.jsonl, detections.csv, detections.json, labels/STEM.txt), or
 // to stdout when the folder is empty. Files appear whole at finish(); label files at once. After an add() that failed
@@ -60,6 +60,7 @@ class ResultWriter {
   ResultFormat format_;
   std::filesystem::path folder_;
   std::vector<std::string> names_;
+  std::vector<int> category_ids_;
   std::unique_ptr<AtomicFile> file_;
   uint64_t written_ = 0;  // bytes of file_ that are whole entries
   bool first_ = true, damaged_ = false;

@@ -1,9 +1,12 @@
 #include "base/log.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include "base/log_rank.h"
 
@@ -24,10 +27,30 @@ Terminal& terminal() {
 
 constexpr const char* kClearLine = "\r\033[K";
 
+// The last column stays free: some terminals begin the next line there.
+size_t columns() {
+  winsize size{};
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2) return 79;
+  return size.ws_col - size_t{1};
+}
+
+std::string cut_to_columns(const std::string& text, size_t columns) {
+  size_t letters = 0, bytes = 0;
+  for (; bytes < text.size(); ++bytes) {
+    const bool begins = (static_cast<unsigned char>(text[bytes]) & 0xC0) != 0x80;  // a letter of UTF-8
+    if (begins && ++letters > columns) break;
+  }
+  return text.substr(0, bytes);
+}
+
 }  // namespace
 
+// One that can clear a line.
 bool stderr_is_terminal() {
-  static const bool answer = ::isatty(STDERR_FILENO) == 1;
+  static const bool answer = [] {
+    const char* name = std::getenv("TERM");
+    return ::isatty(STDERR_FILENO) == 1 && (name == nullptr || std::string_view(name) != "dumb");
+  }();
   return answer;
 }
 
@@ -56,8 +79,8 @@ void log_status(const std::string& text) {
   Terminal& out = terminal();
   const std::lock_guard lock(out.mutex);
   if (out.rank > 0) return;
-  out.status = text;
-  std::fprintf(stderr, "%s%s", kClearLine, text.c_str());
+  out.status = cut_to_columns(text, columns());  // a line that wraps cannot be cleared
+  std::fprintf(stderr, "%s%s", kClearLine, out.status.c_str());
   std::fflush(stderr);
 }
 

@@ -1,5 +1,7 @@
 #include "net/coco_names.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace yolov3 {
@@ -34,6 +36,16 @@ const std::vector<std::string>& coco_names() {
       "toaster",        "sink",       "refrigerator",  "book",          "clock",        "vase",          "scissors",
       "teddy bear",     "hair drier", "toothbrush"};
   return kNames;
+}
+
+std::vector<int> coco_category_ids(const std::vector<std::string>& names) {
+  constexpr int kGaps[] = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83};  // ids of classes that COCO gave up
+  const bool coco = std::ranges::equal(names, coco_names(), same_class);
+  std::vector<int> ids;
+  for (int next = coco ? 1 : 0; ids.size() < names.size(); ++next) {
+    if (!coco || std::ranges::find(kGaps, next) == std::end(kGaps)) ids.push_back(next);
+  }
+  return ids;
 }
 
 bool same_class(std::string_view a, std::string_view b) { return coco_word(a) == coco_word(b); }

@@ -56,5 +56,17 @@ TEST(CocoNames, VocsWordsMeanTheSame) {
   EXPECT_FALSE(same_class("sofa", "chair"));
 }
 
+// As annotations/instances_val2017.json has them.
+TEST(CocoNames, CategoryIdsAreCocosWhereTheClassesAre) {
+  const std::vector<int> ids = coco_category_ids(coco_names());
+  ASSERT_EQ(ids.size(), 80u);
+  EXPECT_EQ(ids[0], 1);    // person
+  EXPECT_EQ(ids[11], 13);  // stop sign
+  EXPECT_EQ(ids[16], 18);  // dog
+  EXPECT_EQ(ids[60], 67);  // dining table
+  EXPECT_EQ(ids[79], 90);  // toothbrush
+  EXPECT_EQ(coco_category_ids({"person", "dog"}), (std::vector<int>{0, 1}));
+}
+
 }  // namespace
 }  // namespace yolov3

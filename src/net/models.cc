@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "net/builder.h"
 
 namespace yolov3 {
@@ -177,8 +178,8 @@ NetworkSpec make_model(const std::string& name, const ModelOptions& options) {
   if (name == "yolov3-spp") return yolov3_spp(options);
   if (name == "yolov3-tiny") return yolov3_tiny(options);
   const std::string near = closest_match(name, {"yolov3", "yolov3-spp", "yolov3-tiny"});
-  fail("no model is called '{}'{}; there are yolov3, yolov3-spp and yolov3-tiny, or give a .cfg file", name,
-       near.empty() ? "" : ": did you mean " + near + "?");
+  fail_usage("no model is called '{}'{}; there are yolov3, yolov3-spp and yolov3-tiny, or give a .cfg file", name,
+             near.empty() ? "" : ": did you mean " + near + "?");
 }
 
 }  // namespace yolov3
