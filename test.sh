@@ -2,7 +2,7 @@
 # Installs what is missing, builds, and runs the tests.
 #
 #   ./test.sh         release: all tests; parsers and formats again under ASan+UBSan; the build without LibTorch
-#   ./test.sh asan    every room under ASan+UBSan, slow tests included
+#   ./test.sh asan    every room but what needs LibTorch under ASan+UBSan, slow tests included
 #   ./test.sh tsan    the threads: loader, queues and progress under ThreadSanitizer
 #   ./test.sh fuzz    every parser against libFuzzer, 60 s each (FUZZ_SECONDS=600 for more)
 #   ./test.sh long    the slow tests and the whole demonstration
@@ -45,6 +45,11 @@ finish() {
   exit
 }
 
+# A project of its own, which takes this one in as its library.
+build_example() {
+  cmake -S examples/find_objects -B build/example -G Ninja -DCMAKE_BUILD_TYPE=Release && cmake --build build/example
+}
+
 # Tests labelled "source" look at sources and scripts, so one build's run of them is enough.
 everything() {
   must step release-build 'release: build' build release
@@ -57,7 +62,9 @@ everything() {
     failed=$((failed + 1))
   fi
   if step deploy-build 'without LibTorch: build' build deploy yolov3; then
-    one deploy 'without LibTorch: detects as with it' tools/check_deploy.sh build/deploy/yolov3 build/release/yolov3
+    must step example-build 'as a library: build of the example' build_example
+    one deploy 'without LibTorch: detects as with it, the example too' \
+      tools/check_deploy.sh build/deploy/yolov3 build/release/yolov3 build/example/find_objects
   else
     failed=$((failed + 1))
   fi

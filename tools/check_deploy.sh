@@ -4,6 +4,7 @@
 #   tools/check_deploy.sh PROGRAM            starts, and is not linked to LibTorch
 #   tools/check_deploy.sh PROGRAM TRAINER    and detects with a small model that TRAINER (a program with LibTorch)
 #                                            trained just now: in each picture the best score is the same as TRAINER's
+#   tools/check_deploy.sh PROGRAM TRAINER LIBRARY_USER    and so does examples/find_objects
 set -euo pipefail
 program=$(realpath "$1")
 if ldd "$program" | grep -E 'libtorch|libc10|libgloo'; then
@@ -14,6 +15,7 @@ fi
 [ $# -ge 2 ] || exit 0
 
 trainer=$(realpath "$2")
+user=${3:+$(realpath "$3")}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -62,6 +64,14 @@ best_scores() {
 }
 best_scores program/detections.csv >program.txt
 best_scores trainer/detections.csv >trainer.txt
-join program.txt trainer.txt | awk -v pictures="$(find digits/images/test -type f | wc -l)" '
-  { d = $2 - $3; if (d < 0) d = -d; if (d > 1e-3) { print $1 ": best score " $2 ", with LibTorch " $3; bad = 1 } else ++same }
-  END { print same + 0 " of " pictures " pictures agree"; exit bad || !same || same != pictures }'
+compare() {  # FILE, WHOSE, TOLERANCE
+  join program.txt "$1" | awk -v pictures="$(find digits/images/test -type f | wc -l)" -v whose="$2" -v tolerance="$3" '
+    { d = $2 - $3; if (d < 0) d = -d; if (d > tolerance) { print $1 ": best score " $2 ", " whose " " $3; bad = 1 } else ++same }
+    END { print same + 0 " of " pictures " pictures agree"; exit bad || !same || same != pictures }'
+}
+compare trainer.txt 'with LibTorch' 1e-3
+[ -n "$user" ] || exit 0
+"$user" runs/small/weights/last.h5 0 digits/images/test/* |
+  awk '{ p = $1; sub(/.*\//, "", p); if (!(p in best) || $3 > best[p]) best[p] = $3 } END { for (p in best) print p, best[p] }' |
+  sort >user.txt
+compare user.txt 'by the library, perhaps in bf16,' 0.01
