@@ -34,8 +34,9 @@ void Progress::update(int64_t done, const std::string& detail) {
 
   const double elapsed = duration<double>(now - start_).count();
   const double remaining = done > 0 ? elapsed * static_cast<double>(total_ - done) / static_cast<double>(done) : 0;
-  const std::string line = fmt::format("{} {}/{} {}{}ETA {}", label_, done, total_, detail, detail.empty() ? "" : " ",
-                                       human_seconds(remaining));
+  // What matters most comes first: a narrow terminal cuts the rest off.
+  const std::string line = fmt::format("{} {}/{} ETA {}{}{}", label_, done, total_, human_seconds(remaining),
+                                       detail.empty() ? "" : " ", detail);
   if (stderr_is_terminal()) {
     log_status(line);
   } else {

@@ -221,6 +221,25 @@ Schedule make_schedule(const TrainOptions& options, int64_t steps_per_epoch) {
           .step_scale = options.step_scale};
 }
 
+LoaderOptions training_loader(const TrainOptions& options) {
+  LoaderOptions loader;
+  loader.batch = options.batch;
+  loader.rank = options.place.rank;
+  loader.ranks = options.place.ranks;
+  loader.width = options.width;
+  loader.height = options.height;
+  loader.multi_scale = options.multi_scale;
+  loader.multi_scale_every = options.multi_scale_every;
+  loader.shuffle = loader.augmented = options.overfit == 0;
+  loader.augment = options.augment;
+  if (options.close_mosaic > 0) loader.strong_epochs = options.epochs - options.close_mosaic;
+  loader.image_weights = options.image_weights;
+  loader.exact_decode = options.exact_decode;
+  loader.workers = options.workers;
+  loader.seed = options.seed;
+  return loader;
+}
+
 int64_t batches_per_update(const TrainOptions& options) {
   return options.nominal_batch > 0 ? (options.nominal_batch + options.batch - 1) / options.batch : 1;
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "data/loader.h"
 #include "format/model_file.h"
 #include "train/options.h"
 #include "train/schedule.h"
@@ -27,6 +28,9 @@ int frozen_layers(const TrainOptions& options, const NetworkSpec& spec);
 
 // The rates of a run of `epochs` epochs of so many updates each; with --time the total is a first guess.
 Schedule make_schedule(const TrainOptions& options, int64_t steps_per_epoch);
+
+// What the training's loader is told.
+LoaderOptions training_loader(const TrainOptions& options);
 
 // Batches whose gradients make one update; at the end of an epoch it may be fewer.
 int64_t batches_per_update(const TrainOptions& options);

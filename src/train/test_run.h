@@ -5,13 +5,17 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/interrupt.h"
+#include "base/text.h"
 #include "net/builder.h"
 #include "net/cfg.h"
+#include "train/checkpoint.h"
 #include "train/options.h"
+#include "train/trainer.h"
 
 namespace yolov3 {
 
@@ -49,6 +53,26 @@ class TrainingRunTest : public ::testing::Test {
     options.project = folder_ / "runs";
     options.name = name;
     return options;
+  }
+
+  static Checkpoint at_end(const TrainResult& result) { return *load_checkpoint(result.run_directory / "weights"); }
+
+  // The rows of results.csv, split.
+  static std::vector<std::vector<std::string>> rows(const std::filesystem::path& run) {
+    const std::string text = read_file(run / "results.csv");
+    std::vector<std::vector<std::string>> rows;
+    for (const std::string_view line : split_lines(text)) {
+      rows.emplace_back();
+      for (const std::string_view field : split(line, ',')) rows.back().emplace_back(field);
+    }
+    rows.erase(rows.begin());
+    return rows;
+  }
+
+  static std::vector<double> rates(const std::filesystem::path& run) {
+    std::vector<double> rates;
+    for (const auto& row : rows(run)) rates.push_back(*parse_number(row.back()));
+    return rates;
   }
 
   std::filesystem::path folder_;

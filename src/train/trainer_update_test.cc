@@ -22,7 +22,6 @@ class TrainerUpdateTest : public TrainingRunTest {
   Weights initial_weights(const TrainOptions& o) const {
     return make_initial_weights(o, spec_, {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"});
   }
-  static Checkpoint at_end(const TrainResult& result) { return *load_checkpoint(result.run_directory / "weights"); }
   static Weights weights_in(const TrainResult& result, const std::string& name) {
     return load_model(result.run_directory / "weights" / name).weights;
   }
@@ -240,6 +239,58 @@ TEST(BatchesPerUpdate, FillTheNominalBatch) {
     o.nominal_batch = nominal;
     EXPECT_EQ(batches_per_update(o), batches) << nominal;
   }
+}
+
+// --- The rates of a run -----------------------------------------------------------------------------------------------
+
+// 3 updates an epoch; results.csv has the rate of each epoch's last.
+TEST_F(TrainerUpdateTest, SchedulesSetTheRates) {
+  const auto rates_of = [&](const std::string& name, auto change) {
+    TrainOptions o = options(name, 5);
+    o.validate = false;
+    o.lr0 = 0.01;
+    o.lr_end = 0.001;
+    o.warmup_epochs = 2;
+    change(o);
+    return rates(train(o, "").run_directory);
+  };
+  const auto expect = [](const std::vector<double>& got, const std::vector<double>& want) {
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-5 * want[i]) << i;  // six digits
+  };
+  expect(rates_of("constant", [](TrainOptions& o) { o.schedule = "constant"; }), {0.005, 0.01, 0.01, 0.01, 0.01});
+  expect(rates_of("linear", [](TrainOptions& o) { o.schedule = "linear"; }), {0.005, 0.01, 0.007, 0.004, 0.001});
+  // Drops at updates 9 and 12 of 15.
+  expect(rates_of("steps",
+                  [](TrainOptions& o) {
+                    o.schedule = "steps", o.steps = {0.6, 0.8}, o.step_scale = 0.5;
+                  }),
+         {0.005, 0.01, 0.005, 0.0025, 0.0025});
+  expect(rates_of("darknet", [](TrainOptions& o) { o.schedule = "constant", o.warmup = "darknet"; }),
+         {0.01 / 16, 0.01, 0.01, 0.01, 0.01});
+}
+
+TEST_F(TrainerUpdateTest, NesterovAndAdamwTrain) {
+  const auto weights_of = [&](const std::string& name, auto change) {
+    TrainOptions o = options(name, 1);
+    o.weight_decay = 0.01;
+    change(o);
+    return at_end(train(o, "")).model.weights;
+  };
+  const Weights adam = weights_of("adam", [](TrainOptions&) {});
+  EXPECT_EQ(weights_of("adamw", [](TrainOptions& o) { o.optimizer = "adamw"; }), adam) << "a name";
+  const Weights sgd = weights_of("sgd", [](TrainOptions& o) { o.optimizer = "sgd"; });
+  EXPECT_NE(weights_of("nesterov", [](TrainOptions& o) { o.optimizer = "sgd", o.nesterov = true; }), sgd);
+}
+
+TEST_F(TrainerUpdateTest, AdamAndAdamwGoOnWithEachOther) {
+  TrainOptions o = options("exp", 1);
+  o.weight_decay = 0.01;
+  train(o, "");
+  o.resume = true;
+  o.epochs = 2;
+  o.optimizer = "adamw";
+  EXPECT_EQ(train(o, "").epochs_done, 2);
 }
 
 }  // namespace

@@ -24,25 +24,6 @@ using Clock = TrainingRun::Clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-LoaderOptions training_loader(const TrainOptions& options) {
-  LoaderOptions loader;
-  loader.batch = options.batch;
-  loader.rank = options.place.rank;
-  loader.ranks = options.place.ranks;
-  loader.width = options.width;
-  loader.height = options.height;
-  loader.multi_scale = options.multi_scale;
-  loader.multi_scale_every = options.multi_scale_every;
-  loader.shuffle = loader.augmented = options.overfit == 0;
-  loader.augment = options.augment;
-  if (options.close_mosaic > 0) loader.strong_epochs = options.epochs - options.close_mosaic;
-  loader.image_weights = options.image_weights;
-  loader.exact_decode = options.exact_decode;
-  loader.workers = options.workers;
-  loader.seed = options.seed;
-  return loader;
-}
-
 std::map<std::string, std::string> facts_to_go_on(const Model& model) {
   std::map<std::string, std::string> facts = model.facts;
   facts.erase("ended");
@@ -310,9 +291,9 @@ void TrainingRun::show_progress(const Batch& batch, Progress& progress) const {
   const double seconds_left = options_.time_s > 0 ? options_.time_s - position_.seconds
                                                   : left * static_cast<double>(options_.batch) / images_per_second;
   progress.update(position_.next_batch,
-                  fmt::format("{}x{} {} {:.2f} images/s data {:.0f}% run {}", batch.images.dim(3), batch.images.dim(2),
-                              describe_step(last_step_), images_per_second,
-                              100 * loader_.wait_seconds() / train_seconds_, human_seconds(seconds_left)));
+                  fmt::format("run {} {:.2f} images/s {} {}x{} data {:.0f}%", human_seconds(seconds_left),
+                              images_per_second, describe_step(last_step_), batch.images.dim(3), batch.images.dim(2),
+                              100 * loader_.wait_seconds() / train_seconds_));
 }
 
 void TrainingRun::finish_epoch() {
