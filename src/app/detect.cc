@@ -84,7 +84,7 @@ int report(const DetectSummary& s, const std::filesystem::path& folder, bool wri
       s.pictures, s.objects, s.seconds, static_cast<double>(s.pictures) / std::max(s.seconds, 1e-9),
       ms * s.load_seconds, ms * s.detect.letterbox, ms * s.detect.network, ms * s.detect.boxes, ms * s.write_seconds);
   if (!folder.empty() && written) log_info("results are in {}", folder.string());
-  if (!folder.empty() && !written) log_info("nothing was asked to be written (--format none, --draw false)");
+  if (!folder.empty() && !written) log_info("{} has the options alone: --format none, --draw false", folder.string());
   if (s.interrupted) {
     log_info("stopped by a signal after {} of {} pictures; their results are whole", s.pictures, s.wanted);
     return static_cast<int>(Error::Kind::failure);

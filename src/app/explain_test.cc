@@ -172,6 +172,11 @@ TEST_F(Explain, WrongQuestionsAreUsageErrors) {
     const Ran inside = run(all);
     EXPECT_EQ(inside.code, 2);
     EXPECT_NE(inside.err.find("never touched"), std::string::npos) << inside.err;
+    const fs::path before = fs::current_path();
+    fs::current_path(path("set/images"));
+    all[all.size() - 3] = "not/there/yet";
+    EXPECT_EQ(run(all).code, 2) << "a relative folder";
+    fs::current_path(before);
   }
   EXPECT_EQ(run({"explain"}).code, 2);
 }

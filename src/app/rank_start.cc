@@ -188,7 +188,8 @@ std::optional<RankPlace> parse_rank_place(const Variable& variable) {
       place.local_ranks = number_of(variable, names.local_size, 1, place.ranks);
     }
     if (variable(names.local_rank) != nullptr) {
-      place.local_rank = number_of(variable, names.local_rank, 0, place.local_ranks - 1);
+      const bool all_known = variable(names.local_size) != nullptr;
+      place.local_rank = number_of(variable, names.local_rank, 0, (all_known ? place.local_ranks : place.ranks) - 1);
     } else if (place.local_ranks == place.ranks) {
       place.local_rank = place.rank;
     }

@@ -47,6 +47,12 @@ TEST(RankStart, TorchrunsVariables) {
   EXPECT_EQ(place->port, 1234);
 }
 
+TEST(RankStart, ALocalRankWithoutItsCountIsTaken) {
+  const auto place = place_of({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "1"}, {"MASTER_ADDR", "node0"}});
+  ASSERT_TRUE(place.has_value());
+  EXPECT_EQ(place->local_rank, 1);
+}
+
 TEST(RankStart, MpirunsVariables) {
   const auto ompi =
       place_of({{"OMPI_COMM_WORLD_RANK", "1"}, {"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}});

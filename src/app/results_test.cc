@@ -8,6 +8,7 @@
 
 #include "app/test_folder.h"
 #include "base/error.h"
+#include "net/coco_names.h"
 
 namespace yolov3 {
 namespace {
@@ -79,6 +80,18 @@ TEST_F(ResultFiles, CocoIsOneArrayOfBoxesByWidthAndHeight) {
   EXPECT_EQ(parsed[0]["category_id"], 1);
   EXPECT_EQ(parsed[0]["bbox"], nlohmann::json::parse("[96,144,192,288]"));
   EXPECT_EQ(parsed[3]["image_id"], 9);
+}
+
+// Of the dog too, where one class is called as in VOC.
+TEST_F(ResultFiles, CocoOfCocosClassesHasItsIds) {
+  std::vector<std::string> names = coco_names();
+  names[4] = "aeroplane";
+  PictureResult result = dog();
+  result.detections[0].class_id = 16;
+  ResultWriter writer(ResultFormat::coco, folder_, names);
+  writer.add(result);
+  writer.finish();
+  EXPECT_EQ(nlohmann::json::parse(read_file(folder_ / "detections.json"))[0]["category_id"], 18);
 }
 
 TEST_F(ResultFiles, CocoOfNothingIsAnEmptyArray) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <optional>
 
@@ -32,10 +33,18 @@ void prepare_overfit(const Options& options, TrainCommand& c) {
   const auto refuse = [](const std::string& option) {
     fail_usage("--{} has no effect with --overfit, which trains on a few pictures as they are", option);
   };
-  for (const char* option :
-       {"multi-scale", "image-weights", "close-mosaic", "flip",  "flipud",     "crop",     "translate",  "mosaic",
-        "mixup",       "cutout",        "blur",         "noise", "grey",       "degrees",  "scale",      "shear",
-        "shift",       "hsv-h",         "hsv-s",        "hsv-v", "saturation", "exposure", "min-visible"}) {
+  for (const char* option : {"multi-scale",   "multi-scale-every",
+                             "image-weights", "close-mosaic",
+                             "flip",          "flipud",
+                             "crop",          "translate",
+                             "mosaic",        "mixup",
+                             "cutout",        "blur",
+                             "noise",         "grey",
+                             "degrees",       "scale",
+                             "shear",         "shift",
+                             "hsv-h",         "hsv-s",
+                             "hsv-v",         "saturation",
+                             "exposure",      "min-visible"}) {
     if (options.was_typed(option)) refuse(option);
   }
   if (!t.validate) {
@@ -86,12 +95,13 @@ void refuse_idle_options(const Options& options, const TrainCommand& c) {
 void prepare_resume(const Options& options, TrainOptions& t) {
   const auto typed = [&](const char* option) { return options.was_typed(option); };
   if (!typed("training-plan") && (t.device != "cpu" || t.engine == "torch")) t.training_plan.clear();
-  if (!t.resume || options.config().empty() || typed("project") || typed("name")) return;
-  fs::path folder = options.config().parent_path();
-  if (!fs::is_directory(folder / "weights")) return;  // a copy of the file
-  const fs::path last = folder.filename();
-  if (last.empty() || last == "." || last == "..") folder = fs::canonical(folder.empty() ? "." : folder);
-  t.project = folder.has_parent_path() ? folder.parent_path() : ".";
+  if (!t.resume || options.config().empty() || typed("project") || typed("name") || typed("overfit")) return;
+  const fs::path folder = fs::weakly_canonical(fs::absolute(options.config()).parent_path());
+  const bool trained = std::ranges::any_of(std::array{"last.h5", "next.h5", "last.prev.h5"},
+                                           [&](const char* file) { return fs::exists(folder / "weights" / file); });
+  std::error_code none;
+  if (!trained || fs::equivalent(folder, t.project / t.name, none)) return;  // a copy of the file; the run of its name
+  t.project = folder.parent_path();
   t.name = folder.filename().string();
 }
 

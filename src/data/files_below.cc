@@ -91,7 +91,9 @@ bool is_shadow_of_macos(const fs::path& file) { return file.filename().string().
 
 bool is_below(const fs::path& path, const fs::path& folder) {
   std::error_code none;
-  const fs::path place = fs::weakly_canonical(path, none), base = fs::weakly_canonical(folder, none);
+  // Absolute first: of a relative path that begins with what is not there yet, nothing would be resolved.
+  const fs::path place = fs::weakly_canonical(fs::absolute(path, none), none);
+  const fs::path base = fs::weakly_canonical(fs::absolute(folder, none), none);
   const auto [end, in_place] = std::mismatch(base.begin(), base.end(), place.begin(), place.end());
   return end == base.end() || (std::next(end) == base.end() && end->empty());
 }

@@ -253,8 +253,30 @@ TEST_F(RunLife, AnEpochThatTheTimeHasCutIsJudgedOnResume) {
   EXPECT_TRUE(end.ended.starts_with("the time is up: ")) << end.ended;
   EXPECT_EQ(at_end(end).model.facts.at("ended"), end.ended);
   ASSERT_EQ(rows(end.run_directory).size(), 1u);
-  EXPECT_NEAR(rates(end.run_directory)[0], o.lr0, 0.1 * o.lr0) << "the first update, before any speed is known";
   EXPECT_TRUE(fs::exists(end.run_directory / "weights/best.h5"));
+}
+
+TEST_F(RunLife, TheFirstUpdateOfATimeHasTheFullRate) {
+  TrainOptions o = options("exp");
+  o.time_s = 1e-9;
+  o.warmup_epochs = 0;
+  EXPECT_NEAR(rates(train(o, "").run_directory).at(0), o.lr0, 0.1 * o.lr0) << "no speed is known yet";
+}
+
+// Its rate is that of a run that ends there, not of --epochs, which does not count.
+TEST_F(RunLife, AnEpochThatIsJudgedOnResumeHasTheRateOfTheTimesEnd) {
+  TrainOptions o = options("exp");
+  o.time_s = 1e6;
+  o.warmup_epochs = 0;
+  train(o, "", [](int64_t batches) {
+    if (batches == 5) std::raise(SIGTERM);  // in the second epoch
+  });
+  clear_interrupt();
+  o.resume = true;
+  o.time_s = 1e-9;
+  const TrainResult end = train(o, "", [](int64_t) { FAIL() << "no time for another batch"; });
+  ASSERT_EQ(rows(end.run_directory).size(), 2u);
+  EXPECT_LT(rates(end.run_directory)[1], 0.1 * o.lr0);
 }
 
 // One batch of four, then the time is up: its update is made all the same.

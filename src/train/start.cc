@@ -229,8 +229,11 @@ Start accept(TrainOptions& options, const std::optional<Checkpoint>& checkpoint,
     start.weights = random_weights(start.spec, {.seed = options.seed});
   }
   decide_plan(start, options, checkpoint, ranks);
+  // Before the memory is estimated, which stumbles over the same layers and cannot name the option.
+  const bool auto_batch = options.batch == kAutoBatch;
+  if (!auto_batch) check_plan(start, options, ranks);
   decide_batch(options, start, program);
-  check_plan(start, options, ranks);
+  if (auto_batch) check_plan(start, options, ranks);
   return start;
 }
 

@@ -1,5 +1,6 @@
 // When a run ends: after --epochs, after --patience epochs without a better mAP50, when --time is up, or when --overfit has
-// reached its mAP50. All of it follows from the position and the options, so that a resumed run knows it too, and one resumed with more of them goes on.
+// reached its mAP50. All of it follows from the position and the options, so that a resumed run knows it too, and one
+// resumed with more of them goes on.
 #pragma once
 
 #include <cstdint>

@@ -64,6 +64,7 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
     closing_guessed_ = position_.closing_seconds == 0;
     log_.go_on(position_, checkpoint->results());
     overfit_.go_on(log_.records());
+    foresee_end();
   }
   position_.batch = options.batch;
   position_.batches_per_update = together;
@@ -187,6 +188,11 @@ void TrainingRun::train_epoch() {
   }
 }
 
+// With --time the rates end when the time does; before the first update make_schedule's guess has to do.
+void TrainingRun::foresee_end() {
+  if (options_.time_s > 0 && position_.step > 0) schedule_.total_steps = expected_steps(position_, options_);
+}
+
 void TrainingRun::train_batch(const Batch& batch) {
   if (batches_done() == 0) {
     log_.attempt("train_batch0.jpg",
@@ -194,7 +200,7 @@ void TrainingRun::train_batch(const Batch& batch) {
     log_.picture("train_batch0", 0);
   }
   torch::manual_seed(static_cast<uint64_t>(draws()));  // dropout, the same after a resume
-  if (options_.time_s > 0 && position_.step > 0) schedule_.total_steps = expected_steps(position_, options_);
+  foresee_end();
   const double lr = rate(position_.step + 1);
   const int64_t done = position_.next_batch + 1;  // of this epoch, with this one
   const bool update = done % position_.batches_per_update == 0 || done == loader_.batches_per_epoch();

@@ -49,6 +49,7 @@ class TrainingRun {
   std::string why_stopped() const;
   void run_epochs();
   void train_epoch();
+  void foresee_end();
   void train_batch(const Batch& batch);
   void count_batch(const Batch& batch, const StepLosses& losses, double lr, bool update);
   void answer(const NonFinite& error, const Batch& batch, double lr, bool update);
