@@ -17,7 +17,7 @@ SCRIPT
 
 # A zombie, whose parent has not asked for it yet, is dead.
 alive() { [ -s grandchild ] && grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$(cat grandchild)/status"; }
-within() { local i; for ((i = 0; i < 100; ++i)); do "$@" && return 0; sleep 0.1; done; return 1; }
+within() { local i; for ((i = 0; i < 600; ++i)); do "$@" && return 0; sleep 0.1; done; return 1; }
 dead() { ! alive; }
 
 for kind in step live; do
