@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "app/compare_models.h"
@@ -206,11 +207,10 @@ int run_compare(const std::vector<std::string>& arguments) {
     fail_usage("compare needs --source or --data: the pictures to compare on");
   }
   check_report_file("--json", c.json, ReportKind::json, c.data, {c.a.model.weights, c.model_b.weights});
-  const bool same = !options.was_given("weights-b") && !options.was_given("model-b") &&
-                    !options.was_given("engine-b") && !options.was_given("precision-b") &&
-                    !options.was_given("plan-b") && !options.was_given("device-b");
-  if (same)
-    fail_usage("B is A in everything; give a second model, or B's --engine-b, --precision-b, --plan-b, --device-b");
+  const bool same =
+      std::ranges::none_of(std::array{"weights-b", "model-b", "engine-b", "precision-b", "plan-b", "device-b"},
+                           [&](const char* option) { return options.was_given(option); });
+  check_usage(!same, "B is A in everything; give a second model, --engine-b, --precision-b, --plan-b or --device-b");
   if (options.was_given("split") && c.data.data.empty()) fail_usage("--split goes with --data");
   c.data.threads = c.a.engine.threads;
   return compare(c);

@@ -177,6 +177,9 @@ TEST_F(DataProgram, CheckFindsDefects) {
   const Ran ran = run({"data", "check", "--data", path("list.txt"), "--names", path("names.txt"), "--split", "train"});
   EXPECT_EQ(ran.code, 3) << ran.err;
   EXPECT_NE(ran.out.find("missing image"), std::string::npos) << ran.out << ran.err;
+  const Ran stats = run({"data", "stats", "--data", path("list.txt"), "--names", path("names.txt")});
+  EXPECT_EQ(stats.code, 0);
+  EXPECT_NE(stats.err.find("missing image"), std::string::npos) << "what is not counted is told: " << stats.err;
 }
 
 TEST_F(DataProgram, CheckReportsASplitThatCannotBeRead) {

@@ -159,6 +159,7 @@ TEST_F(Explain, WrongQuestionsAreUsageErrors) {
             std::string::npos);
   EXPECT_EQ(run(words("explain", {"--engine", "reference"})).code, 2);
   EXPECT_EQ(run(words("explain", {"--threads", "3"})).code, 2);
+  EXPECT_EQ(run({"data", "preview", "--data", "synthetic:4", "--multi-scale-every", "3"}).code, 2);
   // A picture written there would be trained on the next time, as background.
   make_directories(folder_ / "set/images");
   make_directories(folder_ / "set/labels");

@@ -238,6 +238,9 @@ TEST_F(Models, CompareFindsNothingWhereNothingDiffers) {
       0);
   EXPECT_LT(found["raw_maps"][0]["distance"], 1e-5);
   EXPECT_SAYS(ran.err, "none of");
+  const Ran same = run({"compare", own, own, "--source", path("pictures"), "--engine", "reference"});
+  EXPECT_SAYS(same.out, "distance 0.00e+00");
+  EXPECT_EQ(same.out.find(", )"), std::string::npos) << "no difference, no place: " << same.out;
 }
 
 TEST_F(Models, CompareFindsTheChangedNumber) {

@@ -2,51 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include "app/program.h"
-#include "app/test_folder.h"
-#include "base/files.h"
-#include "base/interrupt.h"
+#include "app/test_train.h"
 #include "base/text.h"
-#include "net/builder.h"
-#include "net/cfg.h"
+#include "engine/torch_engine.h"
 
 namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
 
-struct Ran {
-  int code = 0;
-  std::string out, err;
-};
-
-Ran run(const Words& words) {
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Ran ran;
-  ran.code = run_program(words);
-  ran.out = ::testing::internal::GetCapturedStdout();
-  ran.err = ::testing::internal::GetCapturedStderr();
-  return ran;
-}
-
-// A network that trains on the built-in pictures within a second.
-class Presets : public ::testing::Test {
- protected:
-  void SetUp() override {
-    clear_interrupt();
-    NetworkBuilder net({3, 64, 64});
-    net.conv(4, 3, 2).conv(8, 3, 2).conv(8, 3, 2);
-    net.conv(45, 1, 1, Activation::linear, false).yolo({{10, 12}, {18, 24}, {30, 36}}, {0, 1, 2}, 10);
-    write_file(folder_ / "small.cfg", write_cfg(net.build()));
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-
-  const fs::path folder_ = make_test_folder("presets");
-};
+using Presets = TrainsSmallNetworks;
 
 TEST_F(Presets, TargetAndLossOptionsWithoutEffectAreRefused) {
   const auto refused = [](Words words, const std::string& message) {
@@ -68,12 +33,9 @@ TEST_F(Presets, TargetAndLossOptionsWithoutEffectAreRefused) {
 
 // Every value of every preset is one that train takes, and args.toml has them all.
 TEST_F(Presets, TrainTakesEachAndRecordsIt) {
+  if (!have_torch()) GTEST_SKIP() << "a build without LibTorch cannot train";
   const auto train = [&](const Words& more) {
-    Words words = {"train",    "--data", "synthetic:4", "--model",   path("small.cfg"), "--imgsz", "64",
-                   "--epochs", "1",      "--batch",     "4",         "--threads",       "1",       "--precision",
-                   "f32",      "--val",  "false",       "--project", path("runs")};
-    words.insert(words.end(), more.begin(), more.end());
-    const Ran ran = run(words);
+    const Ran ran = run(fresh(joined({"--precision", "f32"}, more)));
     EXPECT_EQ(ran.code, 0) << ran.err;
     return read_file(fs::path(trim(ran.out)) / "args.toml");
   };

@@ -14,10 +14,9 @@ namespace yolov3 {
 // The value of an environment variable, or null.
 using Variable = std::function<const char*(const std::string& name)>;
 
-// RANK and WORLD_SIZE, else OMPI_COMM_WORLD_RANK and _SIZE, else PMI_RANK and PMI_SIZE, each with its words for the ranks
-// of this machine (LOCAL_RANK and LOCAL_WORLD_SIZE, ...); with MASTER_ADDR (needed unless
-// all ranks are known to be on one machine) and MASTER_PORT. Nothing: this process is alone. Errors: half of a pair, no
-// such numbers, no address.
+// RANK and WORLD_SIZE, else OMPI_COMM_WORLD_RANK and _SIZE, else PMI_RANK and PMI_SIZE, each with its words for the ranks of
+// this machine (LOCAL_RANK and LOCAL_WORLD_SIZE, ...); with MASTER_ADDR (needed unless all ranks are known to be on one
+// machine) and MASTER_PORT. Nothing: this process is alone. Errors: half of a pair, no such numbers, no address.
 std::optional<RankPlace> parse_rank_place(const Variable& variable);
 
 // Runs `yolov3 train` with these arguments as so many processes that meet at a free port of this machine, and waits for

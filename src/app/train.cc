@@ -33,18 +33,12 @@ void prepare_overfit(const Options& options, TrainCommand& c) {
   const auto refuse = [](const std::string& option) {
     fail_usage("--{} has no effect with --overfit, which trains on a few pictures as they are", option);
   };
-  for (const char* option : {"multi-scale",   "multi-scale-every",
-                             "image-weights", "close-mosaic",
-                             "flip",          "flipud",
-                             "crop",          "translate",
-                             "mosaic",        "mixup",
-                             "cutout",        "blur",
-                             "noise",         "grey",
-                             "degrees",       "scale",
-                             "shear",         "shift",
-                             "hsv-h",         "hsv-s",
-                             "hsv-v",         "saturation",
-                             "exposure",      "min-visible"}) {
+  constexpr std::string_view kChanges =
+      "multi-scale multi-scale-every image-weights close-mosaic flip flipud crop translate mosaic mixup cutout blur "
+      "noise "
+      "grey degrees scale shear shift hsv-h hsv-s hsv-v saturation exposure min-visible";
+  for (const std::string_view word : split(kChanges, ' ')) {
+    const std::string option(word);
     if (options.was_typed(option)) refuse(option);
   }
   if (!t.validate) {

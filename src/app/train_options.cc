@@ -198,7 +198,7 @@ void add_life_options(Options& options, TrainCommand& c) {
       .add("on-nan", &t.on_nan,
            "when loss or gradient is not finite: stop, leave the batch out, or go back to the last checkpoint at half "
            "the "
-           "rate; a file for yolov3 replay is written in any case")
+           "rate; on one rank a file for yolov3 replay is written too")
       .choices({"stop", "skip", "rollback"});
 }
 

@@ -1,45 +1,25 @@
 // `yolov3 train` as a user calls it: which run it goes on with, and what it refuses.
 #include <gtest/gtest.h>
 
-#include "app/test_folder.h"
-#include "app/test_program.h"
-#include "base/files.h"
-#include "base/interrupt.h"
+#include "app/test_train.h"
 #include "base/text.h"
 #include "engine/torch_engine.h"
-#include "net/builder.h"
-#include "net/cfg.h"
 
 namespace yolov3 {
 namespace {
 
 namespace fs = std::filesystem;
 
-class TrainProgram : public ::testing::Test {
+class TrainProgram : public TrainsSmallNetworks {
  protected:
   void SetUp() override {
     if (!have_torch()) GTEST_SKIP() << "a build without LibTorch cannot train";
-    clear_interrupt();
-    NetworkBuilder net({3, 64, 64});
-    net.conv(4, 3, 2).conv(8, 3, 2).conv(8, 3, 2);
-    net.conv(45, 1, 1, Activation::linear, false).yolo({{10, 12}, {18, 24}, {30, 36}}, {0, 1, 2}, 10);
-    write_file(folder_ / "small.cfg", write_cfg(net.build()));
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  // A run of the built-in pictures, within a second.
-  Words fresh(const Words& more = {}) const {
-    return joined(
-        {"train", "--data", "synthetic:4", "--model", (folder_ / "small.cfg").string(), "--imgsz", "64", "--epochs",
-         "1", "--batch", "4", "--threads", "1", "--val", "false", "--project", (folder_ / "runs").string()},
-        more);
+    TrainsSmallNetworks::SetUp();
   }
 
   size_t epochs_of(const std::string& name) const {
     return split_lines(trim(read_file(folder_ / "runs" / name / "results.csv"))).size() - 1;
   }
-
-  const fs::path folder_ = make_test_folder("train_program");
 };
 
 // The second run of a name says in its args.toml that name, which is the first run's.

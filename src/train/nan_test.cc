@@ -313,7 +313,7 @@ TEST_F(NanRun, AHealthyStepIsFiniteEveryWay) {
   save_replay(folder_ / "weighted.h5", step);
   const std::vector<double> weighted = class_losses(replay_step(load_replay(folder_ / "weighted.h5"), o).text);
   ASSERT_EQ(weighted.size(), 3u);
-  for (size_t way = 0; way < 3; ++way) {
+  for (size_t way = 0; way < 3; ++way) {  // f32 and f64 of a small network, printed with six digits
     EXPECT_NEAR(plain[way], plain[0], 1e-4 * plain[0]) << way;
     EXPECT_NEAR(weighted[way], 3 * plain[0], 3e-4 * plain[0]) << "--class-weights 3, " << way;
   }

@@ -276,7 +276,7 @@ TEST_F(RunLife, AnEpochThatIsJudgedOnResumeHasTheRateOfTheTimesEnd) {
   o.time_s = 1e-9;
   const TrainResult end = train(o, "", [](int64_t) { FAIL() << "no time for another batch"; });
   ASSERT_EQ(rows(end.run_directory).size(), 2u);
-  EXPECT_LT(rates(end.run_directory)[1], 0.1 * o.lr0);
+  EXPECT_LT(rates(end.run_directory)[1], 0.1 * o.lr0);  // update 5 of 6: (1 + cos(5/6 pi)) / 2 = 0.067
 }
 
 // One batch of four, then the time is up: its update is made all the same.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "train/loss.h"
 #include "train/ranks.h"
 
@@ -155,6 +156,7 @@ bool Stepper::finish_update(double lr) {
     update_parameters(lr, norm);
     return true;
   }
+  log_warning("the mean of the gradients that waited is not finite: their batches make no update");
   optimizer_.clear_gradients();
   optimizer_.forget_accumulated();
   return false;
