@@ -10,10 +10,10 @@
 #
 # Ctrl-C or SIGTERM stops it; the same line goes on where it stopped, in the middle of a run too. What is done is in
 # OUT/results, a line a run; OUT/table.md is written after each. The finals' weights stay in OUT/runs. Judged is last.h5, by
-# `yolov3 eval` at its defaults; the finalists are chosen by val mAP50, never by the test split. A minute is one of training
-# and validation, as results.csv counts them, so that a pause costs nothing. Without --time in the program the epochs are
-# chosen by the second of two epochs of that set. --dry-run: yolov3-tiny, small and short, to see that everything works; its
-# figures mean nothing.
+# `yolov3 eval` at its defaults; the finalists are chosen by val mAP50, never by the test split. Nothing is validated between
+# the epochs, so a minute is one of training, as results.csv counts it: a pause costs nothing. Without --time in the program
+# the epochs are chosen by the second of two epochs of that set. --dry-run: yolov3-tiny, small and short, to see that
+# everything works; its figures mean nothing.
 # Run it on a quiet machine. Where others use it too, --epochs and --final-epochs give all sets equally many epochs in place
 # of minutes: targets and loss are under 1% of a step, so that the epochs of a quiet machine's minutes are the same
 # experiment. Then several may go on side by side, each on a core of its own with --threads 1: first with --stage screen
@@ -65,6 +65,7 @@ attend() {  # COMMAND...: its status; a signal is passed on, and waited for
   local status=0
   "$@" &
   child=$!
+  if [ -n "$stopped" ]; then kill -TERM "$child" 2>/dev/null || true; fi  # it came while no program ran
   wait "$child" || status=$?
   while kill -0 "$child" 2>/dev/null; do status=0; wait "$child" || status=$?; done
   child=''
@@ -82,7 +83,7 @@ train() {  # LOG, options...: a run, with the options that all have
   local log=$1
   shift
   if ! attend "$program" train --data "$data" --model "$model" --batch "$batch" --threads "$threads" \
-      --project "$out/runs" "$@" >"$log" 2>&1; then
+      --project "$out/runs" --val false "$@" >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     echo "failed: yolov3 train $*; $log" >&2
     exit 1
