@@ -88,6 +88,14 @@ is 'resumed' "$(grep -c -- '--config b/runs/screen-ciou-0/args.toml --name scree
 is 'only those left' "$(grep -c -- '--name screen-best-0$' calls)" 2  # of a and of b
 cmp a/table.md b/table.md || wrong=1
 
+# ---- stopped between two programs: by the mv that puts the first run's table in its place
+mkdir tools
+printf '#!/bin/bash\n/bin/mv "$@"\n[[ $* != *table.md* ]] || kill -TERM $PPID\n' >tools/mv
+chmod +x tools/mv
+PATH=$folder/tools:$PATH HAS_TIME=1 STOP_AT=screen-best-0 timeout 60 "$here/run.sh" "${arguments[@]}" --out k >out 2>&1
+is 'the status of one stopped between programs' $? 130
+is 'what it had done' "$(cd k/results && echo *)" screen-notes-0
+
 # ---- other ways
 HAS_TIME=1 go c --only ciou || { cat out; wrong=1; }
 is 'with --time' "$(grep -c -- '--time 120s --name screen-ciou-0$' calls)" 1
