@@ -1,5 +1,6 @@
 // yolov3 board
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/usage.h"
 
 namespace yolov3 {
 namespace {
@@ -25,6 +27,18 @@ std::vector<std::string> with_name_of_folder(const std::vector<std::string>& arg
     value = !value && option && !complete && word != "--help" && word != "-h";
   }
   return named;
+}
+
+// The last would win without a word.
+void check_one_folder(const std::vector<std::string>& arguments) {
+  std::vector<std::string> folders;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--runs" && i + 1 < arguments.size()) folders.push_back(arguments[i + 1]);
+    if (arguments[i].starts_with("--runs=")) folders.push_back(arguments[i].substr(7));
+  }
+  check_usage(folders.size() < 2,
+              "board shows one folder with all runs in it, found {}; give the folder above them, and choose there",
+              fmt::join(folders, " and "));
 }
 
 void wait_for_interrupt() {
@@ -44,7 +58,9 @@ int run_board(const std::vector<std::string>& arguments) {
               "sees the runs, without a password");
   options.add("port", &board.port, "port; when 6006 is taken and no other was asked for, one of the next ten; 0 = any")
       .range(0, 65535);
-  if (!options.parse(with_name_of_folder(arguments))) {
+  const std::vector<std::string> named = with_name_of_folder(arguments);
+  check_one_folder(named);
+  if (!options.parse(named)) {
     print(options.help());
     return 0;
   }

@@ -225,6 +225,8 @@ TEST_F(Board, TheCommandEndsWithAnInterrupt) {
   EXPECT_TRUE(out.starts_with("http://127.0.0.1:")) << out;
   EXPECT_EQ(err.find("without a password"), std::string::npos) << err;
   EXPECT_EQ(run_program({"board", (folder_ / "nowhere").string()}), 1);
+  EXPECT_EQ(run_program({"board", folder_.string(), folder_.string()}), 2) << "two folders: one would not be shown";
+  EXPECT_EQ(run_program({"board", "--runs", folder_.string(), "--port", "0", "--runs=" + folder_.string()}), 2);
 }
 
 TEST_F(Board, OthersAreLetInOnlyWhenAskedForAndThatIsSaid) {

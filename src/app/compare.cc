@@ -47,6 +47,7 @@ void add_options(Options& options, CompareCommand& c) {
       .placeholder("S");
   options.add("data", &c.data.data, "a data set with truth, to compare mAP on; as for eval").placeholder("D");
   options.add("split", &c.split, "of the data set").choices({"train", "val", "test"});
+  options.add("images", &c.data.images, kImagesHelp).placeholder("DIR");
   options.group("A, the measure");
   options.add("names", &c.a.model.names, "class names of A where it has none, of B too where it has none")
       .placeholder("FILE");
@@ -211,7 +212,9 @@ int run_compare(const std::vector<std::string>& arguments) {
       std::ranges::none_of(std::array{"weights-b", "model-b", "engine-b", "precision-b", "plan-b", "device-b"},
                            [&](const char* option) { return options.was_given(option); });
   check_usage(!same, "B is A in everything; give a second model, --engine-b, --precision-b, --plan-b or --device-b");
-  if (options.was_given("split") && c.data.data.empty()) fail_usage("--split goes with --data");
+  for (const char* option : {"split", "images"}) {
+    if (options.was_given(option) && c.data.data.empty()) fail_usage("--{} goes with --data", option);
+  }
   c.data.threads = c.a.engine.threads;
   return compare(c);
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/usage.h"
+#include "data/text_guard.h"
 
 namespace yolov3 {
 namespace {
@@ -87,22 +88,34 @@ std::vector<Options::Setting> Options::read_config(const std::string& text, cons
   } catch (const toml::parse_error& error) {
     fail_usage("{}:{}: not TOML: {}", name_of_text, error.source().begin.line, error.description());
   }
+  const auto place_of = [&](const toml::node& node) {
+    return fmt::format("{}:{}", name_of_text, node.source().begin.line);
+  };
+  if (const toml::node* command = table.get("command")) {  // before any option that is unknown here
+    const std::string other = text_of(*command, place_of(*command));
+    check_usage(other == command_, "{}: these are options of {}, not of {}", place_of(*command), other, command_);
+  }
   std::vector<Setting> settings;
   for (const auto& [key, node] : table) {
-    const std::string at = fmt::format("{}:{}", name_of_text, node.source().begin.line);
+    if (key.str() == "command") continue;
+    const std::string at = place_of(node);
     std::string name(key.str());
     std::replace(name.begin(), name.end(), '_', '-');
-    if (name == "command") {
-      const std::string other = text_of(node, at);
-      if (other == command_) continue;
-      fail_usage("{}: these are options of {}, not of {}", at, other, command_);
-    }
     Option* option = find(name);
     if (!option) fail_unknown(fmt::format("{} has no option {}", command_, name), name, at);
     const std::string where = at + ": " + name;
     settings.push_back({option, text_of(node, where), where});
   }
   return settings;
+}
+
+void Options::check_recordable() const {
+  for (const Option& option : options_) {
+    check_usage(
+        !option.recorded() || is_utf8(option.text()),
+        "--{} {}: not UTF-8, so args.toml could not repeat it; rename it, or reach it by a link with a plain name",
+        option.name(), shown(option.text()));
+  }
 }
 
 std::string Options::to_toml() const {

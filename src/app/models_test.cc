@@ -293,6 +293,27 @@ TEST_F(Models, CompareJudgesBothOnTruth) {
   }
 }
 
+// The same truth as COCO's, far from its pictures.
+TEST_F(Models, CompareTakesTheFolderOfCocosPictures) {
+  const std::string own = saved("a.h5"), other = saved("b.h5", 9);
+  make_pictures();
+  fs::create_directories(path("truth/deep"));
+  write_file(path("truth/deep/i.json"), R"({"images":[{"id":1,"file_name":"a.png"},{"id":2,"file_name":"b.png"}],
+"categories":[{"id":1,"name":"dog"},{"id":2,"name":"traffic light"}],
+"annotations":[{"id":1,"image_id":1,"category_id":1,"bbox":[1,2,29,38]},
+{"id":2,"image_id":2,"category_id":2,"bbox":[5,5,45,45]}]})");
+  const Words command = {"compare", own, other, "--data", path("truth/deep/i.json"), "--engine", "reference"};
+  Words with_folder = command;
+  with_folder.insert(with_folder.end(), {"--images", path("pictures"), "--json", "-"});
+  const Ran ran = run(with_folder);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(json::parse(ran.out)["pictures"], 2);
+  EXPECT_NE(run(command).code, 0) << "the test's pictures must not be found without --images";
+  const Ran without_data = run({"compare", own, other, "--source", path("pictures"), "--images", path("pictures")});
+  EXPECT_EQ(without_data.code, 2);
+  EXPECT_SAYS(without_data.err, "--images goes with --data");
+}
+
 // By hand. IoU of the second pair: 90 / 110; the third box of A has no partner of its class.
 TEST(CompareBoxes, PartnersAreFoundByClassAndOverlap) {
   const std::vector<Detection> a = {{{0, 0, 10, 10}, 0, 0.9f}, {{20, 0, 30, 10}, 1, 0.8f}, {{50, 0, 60, 10}, 0, 0.7f}};

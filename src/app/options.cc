@@ -243,7 +243,7 @@ std::string Options::help() const {
   std::string config = "  --config FILE";
   config.resize(kHelpColumn, ' ');
   out += "\nEvery command\n" + config +
-         wrapped("options from a TOML file, such as the args.toml of an earlier run; the command line wins");
+         wrapped("this command's options from a TOML file; the command line wins. train leaves its own in args.toml");
   std::string help = "  --help";
   help.resize(kHelpColumn, ' ');
   out += help + wrapped("this page");

@@ -109,6 +109,8 @@ class Options {
 
   std::string help() const;
   std::string to_toml() const;  // the effective options: args.toml
+  // For what is to be repeated from it. Errors: Kind::usage, a text that is not UTF-8, which TOML cannot hold.
+  void check_recordable() const;
 
   const std::string& command() const { return command_; }
 

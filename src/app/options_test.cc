@@ -194,6 +194,9 @@ TEST_F(OptionsFile, ConfigErrorsNameFileAndLine) {
             std::string::npos);
   EXPECT_NE(error_of("command = 'eval'").find("args.toml:1: these are options of eval, not of train"),
             std::string::npos);
+  EXPECT_NE(error_of("anchor-fit = 'shape'\ncommand = 'eval'").find("args.toml:2: these are options of eval, not of"),
+            std::string::npos)
+      << "whatever stands before it";
   EXPECT_NE(error_of("batch = = 4").find("args.toml:1: not TOML"), std::string::npos);
   EXPECT_NE(error_of("[batch]\nx = 1").find("args.toml:1: batch: expected a text"), std::string::npos);
   EXPECT_NE(error_of("multi-scale = [[1]]").find("lists hold plain values only"), std::string::npos);
@@ -234,6 +237,19 @@ TEST_F(OptionsFile, ArgsTomlRepeatsARunExactly) {
   first.values.resume = false;
   EXPECT_TRUE(second.values == first.values) << toml << "\n" << second.options.to_toml();
   EXPECT_EQ(second.options.to_toml(), toml);
+}
+
+TEST_F(OptionsFile, WhatTomlCannotHoldIsRefused) {
+  Fixture f;
+  f.options.check_recordable();
+  ASSERT_TRUE(f.options.parse({"--model", "donn\xe9\x65s.cfg"}));  // Latin-1
+  try {
+    f.options.check_recordable();
+    FAIL() << "it would read back as another path";
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()).rfind("--model donn", 0), 0u) << error.what();
+    EXPECT_NE(std::string(error.what()).find("not UTF-8"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(OptionsFile, HostileConfigsAreErrors) {

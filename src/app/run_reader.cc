@@ -73,12 +73,12 @@ std::optional<size_t> best_row(const RunTable& table) {
   return best;
 }
 
+// Of the parts that there are: other programs divide the loss otherwise.
 double last_loss(const RunTable& table) {
-  double loss = 0;
-  for (const char* name : {"train/box_loss", "train/obj_loss", "train/cls_loss"}) {
-    const double part = last_number(table.column(name));
-    if (part < 0) return -1;
-    loss += part;
+  double loss = -1;
+  for (const std::string& name : table.columns) {
+    const double part = name.starts_with("train/") && name.ends_with("_loss") ? last_number(table.column(name)) : -1;
+    if (part >= 0) loss = std::max(loss, 0.0) + part;
   }
   return loss;
 }

@@ -146,6 +146,15 @@ TEST_F(Runs, SummaryAndState) {
   EXPECT_NEAR(now() - run.updated, 1000, 60);
 }
 
+TEST_F(Runs, TheLossIsTheSumOfThePartsThatThereAre) {
+  write_test_run(folder_ / "exp", 1);
+  write_file(folder_ / "exp/results.csv",
+             "epoch,train/box_loss,train/cls_loss,train/dfl_loss,val/box_loss\n0,1,2,4,8\n");
+  EXPECT_DOUBLE_EQ(summarize_run(folder_ / "exp", now()).loss, 7);
+  write_file(folder_ / "exp/results.csv", "epoch,val/box_loss\n0,8\n");
+  EXPECT_EQ(summarize_run(folder_ / "exp", now()).loss, -1);
+}
+
 // For two minutes, or two epochs, it said "running".
 TEST_F(Runs, ARunThatHasWrittenItsReportHasStopped) {
   const fs::path run = folder_ / "exp", report = run / "report.html", csv = run / "results.csv";

@@ -84,6 +84,13 @@ void refuse_idle_options(const Options& options, const TrainCommand& c) {
   refuse("rank-timeout", alone, "there is no other rank to wait for; docs/ranks.md says how to start several");
 }
 
+// Whether a run began in this folder: a report.json is there before args.toml, a checkpoint perhaps hours later. A copy of
+// its args.toml is no run.
+bool holds_run(const fs::path& folder) {
+  return std::ranges::any_of(std::array{"report.json", "weights/last.h5", "weights/next.h5", "weights/last.prev.h5"},
+                             [&](const char* file) { return fs::exists(folder / file); });
+}
+
 // --config args.toml --resume: the run is where that file lies, which may not be the --name it asked for. And what it
 // records of oneDNN's engine says nothing when LibTorch's is typed.
 void prepare_resume(const Options& options, TrainOptions& t) {
@@ -91,10 +98,8 @@ void prepare_resume(const Options& options, TrainOptions& t) {
   if (!typed("training-plan") && (t.device != "cpu" || t.engine == "torch")) t.training_plan.clear();
   if (!t.resume || options.config().empty() || typed("project") || typed("name") || typed("overfit")) return;
   const fs::path folder = fs::weakly_canonical(fs::absolute(options.config()).parent_path());
-  const bool trained = std::ranges::any_of(std::array{"last.h5", "next.h5", "last.prev.h5"},
-                                           [&](const char* file) { return fs::exists(folder / "weights" / file); });
   std::error_code none;
-  if (!trained || fs::equivalent(folder, t.project / t.name, none)) return;  // a copy of the file; the run of its name
+  if (!holds_run(folder) || fs::equivalent(folder, t.project / t.name, none)) return;
   t.project = folder.parent_path();
   t.name = folder.filename().string();
 }
@@ -156,6 +161,7 @@ int run_train(const std::vector<std::string>& arguments) {
               c.ranks, place ? place->ranks : 0);
   if (place) c.train.place = *place;
   refuse_idle_options(options, c);
+  options.check_recordable();
   if (!place && c.ranks > 1) {
     check_rank_count(c);
     return run_ranks(arguments, c.ranks, c.train.rank_timeout_s);

@@ -42,6 +42,19 @@ TEST_F(TrainProgram, AConfigResumesTheRunThatItLiesIn) {
       << "where it was resumed it says its own name";
 }
 
+// Killed before it had saved anything, hours into a first epoch.
+TEST_F(TrainProgram, AConfigResumesItsRunThatHasNoCheckpointYet) {
+  const std::string first(trim(run(fresh()).out)), second(trim(run(fresh()).out));
+  const std::string untouched = read_file(fs::path(first) / "weights/last.h5");
+  for (const fs::path& file : list_files(fs::path(second) / "weights")) fs::remove(file);
+  const Ran ran = run({"train", "--config", second + "/args.toml", "--epochs", "2", "--resume"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(trim(ran.out), second);
+  EXPECT_SAYS(ran.err, second + ": no checkpoint yet");
+  EXPECT_EQ(epochs_of("exp2"), 2u);
+  EXPECT_EQ(read_file(fs::path(first) / "weights/last.h5"), untouched);
+}
+
 TEST_F(TrainProgram, ARunOfOnednnGoesOnWithLibTorchWhenThatIsTyped) {
   const std::string folder(trim(run(fresh({"--precision", "f32"})).out));
   EXPECT_SAYS(read_file(fs::path(folder) / "args.toml"), "training-plan = \"training-plan 1 f32");

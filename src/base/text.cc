@@ -150,6 +150,7 @@ std::string human_bytes(double bytes) {
 }
 
 std::string human_seconds(double seconds) {
+  if (!std::isfinite(seconds)) return "?";
   const auto whole = static_cast<int64_t>(std::llround(std::max(0.0, seconds)));
   if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
   return fmt::format("{}:{:02}", whole / 60, whole % 60);

@@ -30,7 +30,7 @@ std::optional<double> parse_duration(std::string_view text);
 // For XML and HTML, between tags and in quotation marks: & < > " as entities.
 std::string markup_escaped(std::string_view text);
 
-// "3.2 MB", "1:02:03": for people, never for parsing.
+// "3.2 MB", "1:02:03", "?" for what is not finite: for people, never for parsing.
 std::string human_bytes(double bytes);
 std::string human_seconds(double seconds);
 

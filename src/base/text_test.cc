@@ -112,6 +112,7 @@ TEST(Text, HumanFigures) {
   EXPECT_EQ(human_seconds(-5), "0:00");
   EXPECT_EQ(human_seconds(59.6), "1:00");
   EXPECT_EQ(human_seconds(3723), "1:02:03");
+  EXPECT_EQ(human_seconds(1.0 / 0.0), "?");
 }
 
 TEST(Text, MarkupIsEscaped) {

@@ -65,6 +65,18 @@ std::vector<std::string> coco_class_names(const std::vector<Source>& sources, co
   return names;
 }
 
+// Where objects go by number such classes stay two; whatever goes by name cannot tell them apart.
+const std::vector<std::string>& with_doubles_told(const std::vector<std::string>& names, const std::string& where) {
+  std::map<std::string, size_t> first;
+  for (size_t k = 0; k < names.size(); ++k) {
+    const auto [earlier, added] = first.emplace(names[k], k);
+    if (added) continue;
+    log_warning("{}: class {} has the name \"{}\" of class {}; objects that go by name are class {}'s", where, k,
+                names[k], earlier->second, earlier->second);
+  }
+  return names;
+}
+
 [[noreturn]] void fail_nameless(const Source& source) {
   std::error_code reason;
   const fs::path yaml = source.path / "data.yaml";
@@ -91,8 +103,8 @@ void add_names(const Source& source, const CocoFiles& read, std::set<std::string
 std::vector<std::string> class_names(const DataOptions& options, const DataPlan& plan, const std::string& split,
                                      const CocoFiles& read) {
   if (!options.known_names.empty()) return options.known_names;
-  if (!options.names.empty()) return read_class_names(options.names);
-  if (!plan.names.empty()) return plan.names;
+  if (!options.names.empty()) return with_doubles_told(read_class_names(options.names), options.names.string());
+  if (!plan.names.empty()) return with_doubles_told(plan.names, options.data);
   const std::vector<Source> sources = sources_with_names(options, plan, split);
   const auto are_all = [&](SourceKind kind) {
     return std::all_of(sources.begin(), sources.end(), [&](const Source& source) { return source.kind == kind; });
@@ -101,7 +113,7 @@ std::vector<std::string> class_names(const DataOptions& options, const DataPlan&
   if (sources.size() == 1 && are_all(SourceKind::yolo_folder)) {
     const std::vector<std::string> names = yolo_class_names(sources[0].path);
     if (names.empty()) fail_nameless(sources[0]);
-    return names;
+    return with_doubles_told(names, options.data);
   }
   std::set<std::string> names;
   std::set<fs::path> seen;  // a folder that is every split is read once

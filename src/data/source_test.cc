@@ -131,6 +131,19 @@ TEST(Source, ErrorsSayWhatToTry) {
   EXPECT_TRUE(contains(error_of([] { parse_bad_data_policy("skp"); }), "did you mean skip"));
 }
 
+// Numbers tell them apart: both stay. What goes by name is told whose it is.
+TEST(Source, TwoClassesOfOneNameAreTold) {
+  const TestFolder folder;
+  const fs::path data = lines_file(folder, "");
+  const fs::path names = folder.write("two.txt", "cat\ndog\ncat\n");
+  DefectReport report;
+  ::testing::internal::CaptureStderr();
+  const Dataset dataset = load_dataset(options_for(data, names), "train", report);
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(dataset.names, (std::vector<std::string>{"cat", "dog", "cat"}));
+  EXPECT_TRUE(contains(told, names.string() + ": class 2 has the name \"cat\" of class 0")) << told;
+}
+
 TEST(Source, AListOfPicturesWithoutLabelsIsBackground) {
   const TestFolder folder;
   folder.write("names.txt", "cat\n");

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <optional>
 
 #include "base/error.h"
 #include "format/hdf5_file.h"
@@ -20,14 +21,19 @@
 namespace yolov3 {
 namespace {
 
-// Of the child. None is what a library's own exit() or abort would give.
-enum Exit : int { read_whole = 101, refused, cannot_hand_over, no_memory, unknown };
+// Of a child that could not do its work. None is what a library's own exit() or abort would give.
+enum Exit : int { cannot_hand_over = 101, no_memory, unknown };
 
-// The file in memory through which the child speaks.
+// What the child says last, so that none is a child that died.
+enum class Verdict : char { none, whole, refused };
+
+// The file in memory through which the child speaks: the verdict, then the bytes.
 class MemoryFile {
  public:
   MemoryFile() : descriptor_(::memfd_create("yolov3-read", MFD_CLOEXEC)) {
     check(descriptor_ >= 0, "cannot make a file in memory: {}", std::strerror(errno));
+    const char none = static_cast<char>(Verdict::none);
+    check(::write(descriptor_, &none, 1) == 1, "cannot write to a file in memory: {}", std::strerror(errno));
   }
   MemoryFile(const MemoryFile&) = delete;
   MemoryFile& operator=(const MemoryFile&) = delete;
@@ -45,14 +51,24 @@ class MemoryFile {
   }
 
   void clear() const {
-    if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) != 0) ::_exit(cannot_hand_over);
+    if (::ftruncate(descriptor_, 1) != 0 || ::lseek(descriptor_, 1, SEEK_SET) != 1) ::_exit(cannot_hand_over);
+  }
+
+  void judge(Verdict verdict) const {
+    if (::pwrite(descriptor_, &verdict, 1, 0) != 1) ::_exit(cannot_hand_over);
+  }
+
+  Verdict verdict(const std::filesystem::path& path) const {
+    char verdict = 0;
+    read_at(descriptor_, 0, &verdict, 1, path);
+    return static_cast<Verdict>(verdict);
   }
 
   std::string contents(const std::filesystem::path& path) const {
     struct stat status {};
     check(::fstat(descriptor_, &status) == 0, "{}: cannot inspect what was read", path.string());
-    std::string bytes(static_cast<size_t>(status.st_size), '\0');
-    read_at(descriptor_, 0, bytes.data(), bytes.size(), path);
+    std::string bytes(static_cast<size_t>(status.st_size) - 1, '\0');
+    read_at(descriptor_, 1, bytes.data(), bytes.size(), path);
     return bytes;
   }
 
@@ -92,7 +108,8 @@ void set_limits(const std::filesystem::path& path, const FenceLimits& limits) {
   const auto refuse = [&memory](std::string_view why) {
     memory.clear();
     memory.write(why.data(), why.size());
-    ::_exit(refused);
+    memory.judge(Verdict::refused);
+    ::_exit(0);
   };
   try {
     work([&memory](const void* bytes, size_t size) { memory.write(bytes, size); });
@@ -103,7 +120,18 @@ void set_limits(const std::filesystem::path& path, const FenceLimits& limits) {
   } catch (...) {  // nothing may get out of here, or the child would go on as a second program
     ::_exit(unknown);
   }
-  ::_exit(read_whole);
+  memory.judge(Verdict::whole);
+  ::_exit(0);
+}
+
+// How the child ended; nothing where this process ignores SIGCHLD, and the system has told nobody.
+std::optional<int> wait_for(pid_t child, const std::filesystem::path& path) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0) {
+    if (errno == ECHILD) return std::nullopt;  // it has ended all the same
+    check(errno == EINTR, "{}: lost the process that read it: {}", path.string(), std::strerror(errno));
+  }
+  return status;
 }
 
 // Of a child that did not get to its own end.
@@ -140,14 +168,15 @@ std::string read_fenced(const std::filesystem::path& path, const std::function<v
     set_limits(path, limits);
     run_child(memory, work);
   }
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0) {
-    check(errno == EINTR, "{}: lost the process that read it: {}", path.string(), std::strerror(errno));
+  const std::optional<int> status = wait_for(child, path);
+  const Verdict verdict = memory.verdict(path);
+  if (verdict == Verdict::none) {
+    fail("{}: {}", path.string(),
+         status ? death_of(*status, limits)
+                : "the process that read this file died, of what is not known: this program ignores SIGCHLD");
   }
-  const bool ended = WIFEXITED(status) && (WEXITSTATUS(status) == read_whole || WEXITSTATUS(status) == refused);
-  check(ended, "{}: {}", path.string(), ended ? "" : death_of(status, limits));
   std::string bytes = memory.contents(path);
-  if (WEXITSTATUS(status) == refused) throw Error(bytes);
+  if (verdict == Verdict::refused) throw Error(bytes);
   return bytes;
 }
 

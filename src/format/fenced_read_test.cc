@@ -100,6 +100,21 @@ TEST(FencedRead, WhatTakesTooMuchMemoryIsAnError) {
 #endif
 }
 
+// Some parents leave it so, and it survives exec.
+TEST(FencedRead, WorksWhereTheEndsOfChildrenAreIgnored) {
+  const auto before = ::signal(SIGCHLD, SIG_IGN);
+  EXPECT_EQ(error_of([] { EXPECT_EQ(read_fenced("f", [](const PutBytes& put) { put("abc", 3); }), "abc"); }), "");
+  EXPECT_EQ(error_of([] { read_fenced("f", [](const PutBytes&) { throw Error("its own words"); }); }), "its own words");
+  expect_has(error_of([] {
+               read_fenced("f", [](const PutBytes& put) {
+                 put("half", 4);
+                 ::raise(SIGKILL);
+               });
+             }),
+             {"f: ", "died", "SIGCHLD"});
+  ::signal(SIGCHLD, before);
+}
+
 TEST(FencedRead, NoDescriptorStaysOpen) {
   const auto open_now = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());

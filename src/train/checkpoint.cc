@@ -1,10 +1,12 @@
 #include "train/checkpoint.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "format/sealed_file.h"
 #include "train/setup.h"
 
 namespace fs = std::filesystem;
@@ -40,6 +42,18 @@ void rotate(const fs::path& next, const fs::path& last, const fs::path& previous
   }
   fs::rename(next, last, reason);
   check(!reason, "{}: cannot be renamed into place: {}", next.string(), reason.message());
+}
+
+// Whether the file is other than it was written. Where it is not, it is memory, rights or the like that forbid to read it:
+// an older checkpoint would be no better, and would cost what was trained since. Errors: it cannot be opened.
+bool is_damaged(const fs::path& path) {
+  const OpenFile file = OpenFile::for_reading(path);
+  try {
+    verify_seal(file.descriptor(), path);
+    return false;
+  } catch (const Error&) {
+    return true;
+  }
 }
 
 }  // namespace
@@ -92,7 +106,7 @@ std::optional<Checkpoint> load_checkpoint(const fs::path& weights_folder) {
     } catch (const Error& error) {
       const std::string reason = error.what();
       const std::string where = reason.find(path.string()) == std::string::npos ? path.string() + ": " : "";
-      if (path == there.back()) throw Error(where + reason, error.kind());
+      if (path == there.back() || !is_damaged(path)) throw Error(where + reason, error.kind());
       log_warning("{}{}; trying the next best checkpoint", where, reason);
     }
   }
@@ -103,8 +117,14 @@ void check_resumable(const Checkpoint& checkpoint, const TrainOptions& options, 
                      const std::vector<std::string>& names, int64_t pictures) {
   const std::string path = checkpoint.path.string();
   constexpr const char* kAdvice = "resume with the options in args.toml beside it, or start a new run with --weights";
+  const auto differ = std::ranges::mismatch(checkpoint.model.names, names);
+  check(checkpoint.model.names.size() != names.size() || differ.in1 == checkpoint.model.names.end(),
+        "{}: its class {} is \"{}\", which is \"{}\" with --data {}{}; {} {}", path,
+        differ.in1 - checkpoint.model.names.begin(), differ.in1 == checkpoint.model.names.end() ? "" : *differ.in1,
+        differ.in2 == names.end() ? "" : *differ.in2, options.data.data,
+        options.data.names.empty() ? "" : " --names " + options.data.names.string(), kAdvice, path);
   check(
-      checkpoint.model.names == names && checkpoint.model.spec == spec,
+      checkpoint.model.names.size() == names.size() && checkpoint.model.spec == spec,
       "{}: it is a network of {} layers for {}x{} and {} classes, not that of --model {} --imgsz {}x{} --data {} with "
       "{} classes; {} {}",
       path, checkpoint.model.spec.layers.size(), checkpoint.model.spec.input.width, checkpoint.model.spec.input.height,

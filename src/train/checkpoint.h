@@ -34,7 +34,8 @@ struct Checkpoint {
   std::optional<std::string> results() const;  // nothing in an older version's
 };
 
-// Of last.h5, next.h5 and last.prev.h5 the first that is whole; nothing when none is there. Errors: all are damaged.
+// Of last.h5, next.h5 and last.prev.h5 the first that is not damaged; nothing when none is there. Errors: all are damaged;
+// that one cannot be read, or is no checkpoint.
 std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& weights_folder);
 
 // Errors: it is of another network, other classes, another optimizer, or stands in the middle of an epoch that these

@@ -262,6 +262,15 @@ int kill_again_and_again(const std::function<pid_t(int&)>& start, int kills, Rng
   return killed;
 }
 
+TEST_F(KilledRun, StepsBeforeTheFirstCheckpointAreShownOnce) {
+  TrainOptions o = options("exp", 1);
+  train(o, "");
+  for (const fs::path& file : list_files(o.project / "exp/weights")) fs::remove(file);
+  o.resume = true;
+  const int64_t steps = at_end(train(o, "")).position.step;
+  EXPECT_EQ(static_cast<int64_t>(curve(o.project / "exp", "loss/total_loss").size()), steps);
+}
+
 TEST_F(KilledRun, SlowGivesTheBitsOfTheRunThatWasNot) {
   train(run_of("short", "whole"), "");
   const int killed = kill_again_and_again([&](int& from_child) { return start_child("short", from_child); }, 3, Rng(1));

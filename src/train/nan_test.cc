@@ -176,6 +176,23 @@ TEST(Recovery, GivesUpByItsLimits) {
   EXPECT_THROW(parse_on_nan("ignore"), Error);
 }
 
+// The commonest cause: no arithmetic would help, and none is advised.
+TEST_F(NanRun, ADivergedRunIsToldAsSuch) {
+  TrainOptions o = options("exp", 20);
+  o.optimizer = "sgd";
+  o.lr0 = 10;
+  o.warmup_epochs = 0;
+  o.schedule = "constant";
+  o.validate = false;
+  o.engine = "torch";
+  expect_parts(message_of(o), {"--resume comes to this step again", "lower --lr0"});
+  const ReplayReport report = replay_step(load_replay(replays(o.project / "exp").at(0)), o);
+  EXPECT_FALSE(report.as_trained.value_or(true));
+  expect_parts(report.text, {"--lr0"});
+  EXPECT_EQ(report.text.find("--engine torch"), std::string::npos) << report.text;
+  EXPECT_EQ(report.text.find("--precision f32"), std::string::npos) << report.text;
+}
+
 // --- Replay -----------------------------------------------------------------------------------------------------------
 
 TEST_F(NanRun, AReplayFileGivesBackTheStep) {

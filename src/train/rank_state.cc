@@ -39,9 +39,9 @@ class Digest {
 };
 
 // Of one machine, or without a say in what is trained.
-constexpr std::array kOfMachine = {"data",       "images",        "names",        "project", "weights",
-                                   "model",      "device",        "threads",      "workers", "resume",
-                                   "save-every", "training-plan", "rank-timeout", "ranks",   "class-weights"};
+constexpr std::array kOfMachine = {"data",          "images",       "names",   "project",      "name",   "weights",
+                                   "model",         "device",       "threads", "workers",      "resume", "save-every",
+                                   "training-plan", "rank-timeout", "ranks",   "class-weights"};
 
 std::string digest_of(const Dataset& data) {
   Digest digest;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <csignal>
 #include <future>
 
 #include "base/files.h"
@@ -394,6 +395,42 @@ TEST_F(RankRun, OtherOptionsOrDataOnOneRankAreNamed) {
     EXPECT_NE(error.find("rank 1 differ: train pictures"), std::string::npos) << error;
   }
   EXPECT_FALSE(std::filesystem::exists(folder_ / "runs/different")) << "no empty run is left behind";
+}
+
+// Rank 0's args.toml may say exp2, where it lies, and that of another machine, which has no such run, exp.
+TEST_F(RankRun, WhereTheRunLiesIsTheFirstRanksAlone) {
+  const Errors errors = as_ranks(2, [&](const RankPlace& place) {
+    TrainOptions mine = run_options("run");
+    mine.epochs = 1;
+    mine.place = place;
+    train(mine, fmt::format("name = \"{0}\"\nproject = \"{0}\"\n", place.rank));
+  });
+  EXPECT_EQ(errors, Errors(2));
+}
+
+// Stopped in the middle of an update, resumed when the time is up: the update is made, at one rate on all ranks.
+TEST_F(RankRun, AResumeWithoutTimeLeftEndsAlikeOnAll) {
+  TrainOptions o = run_options("late");
+  o.data.data = "synthetic:40";
+  o.batch = 4;
+  o.nominal_batch = 16;
+  const Errors stopped = as_ranks(2, [&](const RankPlace& place) {
+    TrainOptions mine = o;
+    mine.place = place;
+    train(mine, "", [&](int64_t batches) {
+      if (batches == 6 && place.rank == 0) std::raise(SIGTERM);
+    });
+  });
+  clear_interrupt();
+  EXPECT_EQ(stopped, Errors(2));
+  const auto checkpoint = load_checkpoint(folder_ / "runs/late/weights");
+  ASSERT_TRUE(checkpoint.has_value());
+  ASSERT_GE(checkpoint->position.step, 1);
+  ASSERT_NE(checkpoint->position.next_batch % 4, 0) << "gradients wait";
+  o.resume = true;
+  o.time_s = 1e-3;
+  EXPECT_EQ(train_as(2, o), Errors(2));
+  EXPECT_EQ(load_checkpoint(folder_ / "runs/late/weights")->position.step, checkpoint->position.step + 1);
 }
 
 }  // namespace

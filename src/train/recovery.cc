@@ -39,7 +39,9 @@ std::string why_given_up(OnNan answer, const RunPosition& position) {
   if (answer == OnNan::rollback && position.rollbacks >= kMostRollbacks) {
     return fmt::format("the run was rolled back {} times already (--on-nan rollback)", position.rollbacks);
   }
-  return answer == OnNan::stop ? "--on-nan stop; skip and rollback would go on" : "";
+  return answer == OnNan::stop
+             ? "--on-nan stop; --resume comes to this step again: add --on-nan skip or rollback, or a lower --lr0"
+             : "";
 }
 
 }  // namespace yolov3

@@ -19,8 +19,9 @@ namespace yolov3 {
 namespace {
 
 constexpr double kMostFlopsInDouble =
-    2e10;                     // of a forward pass: LibTorch's float64 convolutions do some GFLOP a second
-constexpr size_t kShown = 5;  // of the largest of anything
+    2e10;                               // of a forward pass: LibTorch's float64 convolutions do some GFLOP a second
+constexpr size_t kShown = 5;            // of the largest of anything
+constexpr double kDivergedLogit = 1e4;  // a trained network's are below 100: exp(89) is no float32
 
 struct Side {
   NetworkSpec spec;  // at the batch's size
@@ -65,7 +66,7 @@ void restore_sums(const ReplayCase& step, const TorchNetwork& network, Optimizer
   }
 }
 
-std::string run_as_trained(const ReplayCase& step, const TrainOptions& options, std::optional<bool>& finite) {
+std::string run_as_trained(const ReplayCase& step, const TrainOptions& options, ReplayReport& report) {
   std::optional<TrainingPlan> plan;
   bool bf16 = false;
   try {
@@ -74,6 +75,8 @@ std::string run_as_trained(const ReplayCase& step, const TrainOptions& options, 
   } catch (const Error& error) {
     return fmt::format("As trained: cannot be run here: {}\n", error.what());
   }
+  report.bf16 = bf16;
+  report.by_torch = !plan;
   TorchNetwork network(step.model.spec, step.model.weights, torch::kCPU, bf16, options.bn_momentum,
                        frozen_layers(options, step.model.spec));
   Optimizer optimizer = make_optimizer(network, options);
@@ -85,11 +88,11 @@ std::string run_as_trained(const ReplayCase& step, const TrainOptions& options, 
   const std::string how = fmt::format("{} in {}", plan ? "oneDNN" : "LibTorch", bf16 ? "bf16" : "f32");
   try {
     const StepLosses losses = stepper.step(step.batch, step.lr, step.update);
-    finite = true;
+    report.as_trained = true;
     return fmt::format("As trained ({}): finite here, giou {:.6g}, conf {:.6g}, prob {:.6g}\n", how, losses.giou,
                        losses.conf, losses.prob);
   } catch (const NonFinite& error) {
-    finite = false;
+    report.as_trained = false;
     return fmt::format("As trained ({}): not finite\n  {}\n", how, error.what());
   }
 }
@@ -180,7 +183,8 @@ std::string largest_gradients(TorchNetwork& network, bool& finite) {
 }
 
 std::string run_libtorch(const ReplayCase& step, const TrainOptions& options, const Side& side, bool in_double,
-                         bool& finite) {
+                         ReplayReport& report) {
+  bool& finite = report.libtorch;
   TorchNetwork network(side.spec, step.model.weights, torch::kCPU, false, options.bn_momentum,
                        frozen_layers(options, side.spec));
   if (in_double) network.compute_in_double();
@@ -198,6 +202,7 @@ std::string run_libtorch(const ReplayCase& step, const TrainOptions& options, co
   }
   const BadCell largest = find_largest_cell(raw_maps, side.heads), bad = find_bad_cell(raw_maps, side.heads);
   const BadCell& cell = bad.found ? bad : largest;
+  report.largest_logit = bad.found ? 0 : std::abs(largest.value);
   return fmt::format(
       "LibTorch in {}: {}\n  {}\n  {}\n  {} logit: {}, {}\nLoss by head, without gains\n{}Boxes that cost most\n{}"
       "Gradients\n{}",
@@ -228,8 +233,20 @@ std::string verdict(const ReplayReport& report, bool in_double) {
   }
   if (report.libtorch && report.reference) {
     if (!report.as_trained) return "The step is finite both ways that can be run here.\n";
-    return "Only the run's own arithmetic fails: numbers leave the range or the precision of its type or algorithm.\n"
-           "Try --precision f32, or --engine torch.\n";
+    if (report.largest_logit > kDivergedLogit) {
+      return fmt::format(
+          "Logits of {:.2g} are those of a run that has diverged: begin again, or from an earlier checkpoint, with a "
+          "lower\n"
+          "--lr0, a longer --warmup-epochs or --clip-norm. --on-nan rollback goes back and halves the rate by "
+          "itself.\n",
+          report.largest_logit);
+    }
+    if (report.bf16 || !report.by_torch) {
+      return fmt::format(
+          "Only the run's own arithmetic fails: numbers leave the range or the precision of its type or algorithm.\n"
+          "Try {}.\n",
+          report.bf16 ? "--precision f32" : "--engine torch");
+    }
   }
   if (report.libtorch) {
     return fmt::format(
@@ -261,9 +278,9 @@ ReplayReport replay_step(const ReplayCase& step, const TrainOptions& given, cons
   const bool in_double = precision == "f64" || (precision == "auto" && flops <= kMostFlopsInDouble);
   ReplayReport report;
   report.text = header(step);
-  report.text += "\n" + run_as_trained(step, options, report.as_trained);
+  report.text += "\n" + run_as_trained(step, options, report);
   report.text += "\n" + run_reference(step, options, side, report.reference);
-  report.text += "\n" + run_libtorch(step, options, side, in_double, report.libtorch);
+  report.text += "\n" + run_libtorch(step, options, side, in_double, report);
   report.text += "\n" + verdict(report, in_double);
   return report;
 }

@@ -18,6 +18,8 @@ struct ReplayReport {
   std::string text;
   std::optional<bool> as_trained;            // whether the step was finite; nothing: it cannot be run here
   bool reference = false, libtorch = false;  // likewise
+  bool bf16 = false, by_torch = false;       // as trained
+  double largest_logit = 0;                  // by magnitude, in LibTorch's way; 0 where one is not finite
 };
 
 // options: those of the run (the case's args_toml). precision: of LibTorch's way: auto, f32, f64.

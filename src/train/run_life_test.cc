@@ -89,6 +89,18 @@ TEST_F(RunLife, ADiskThatIsFullForAWhileCostsNothing) {
   EXPECT_EQ(rows(got.run_directory).size(), 2u) << "the row that could not be written came later";
 }
 
+TEST_F(RunLife, WhatCannotBeWrittenIsToldOnce) {
+  TrainOptions o = options("exp", 4);
+  ::testing::internal::CaptureStderr();
+  train(o, "", [&](int64_t batches) {
+    if (batches == 1) fs::create_directories(o.project / "exp/val_batch0_pred.jpg/in the way");
+  });
+  const std::string told = ::testing::internal::GetCapturedStderr(), words = "the pictures of the validation could not";
+  const size_t first = told.find(words);
+  EXPECT_NE(first, std::string::npos) << told;
+  EXPECT_EQ(told.find(words, first + 1), std::string::npos) << told;
+}
+
 // Killed while the disk was full: the results that could not be written are not lost, where the checkpoint was saved.
 TEST_F(RunLife, TheCheckpointKeepsTheResults) {
   TrainOptions o = options("exp", 3);
@@ -167,6 +179,76 @@ TEST_F(RunLife, ACheckpointThatHadNoTimeToMoveIsFound) {
   EXPECT_EQ(load_checkpoint(weights)->path, weights / "last.prev.h5");
   fs::resize_file(weights / "last.prev.h5", 0);
   EXPECT_THROW(load_checkpoint(weights), Error);
+}
+
+// What cannot be read now is not damaged: no older one is taken, nothing is renamed.
+TEST_F(RunLife, ACheckpointThatMayNotBeReadIsLeftAlone) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
+  TrainOptions o = options("exp", 2);
+  const int64_t step = at_end(train(o, "")).position.step;
+  const fs::path weights = o.project / "exp/weights";
+  o.epochs = 3;
+  o.resume = true;
+  fs::permissions(folder_, fs::perms::all);
+  for (const fs::path& folder : {o.project, o.project / "exp", weights}) fs::permissions(folder, fs::perms::all);
+  fs::permissions(weights / "last.h5", fs::perms::owner_read);
+  ASSERT_EQ(::seteuid(65534), 0);
+  const std::string message = error_of([&] { train(o, ""); });
+  ASSERT_EQ(::seteuid(0), 0);
+  EXPECT_NE(message.find("last.h5: cannot open: Permission denied"), std::string::npos) << message;
+  EXPECT_FALSE(fs::exists(weights / "last.damaged.h5"));
+  EXPECT_EQ(load_checkpoint(weights)->position.step, step);
+  // Whole, but somebody's model without a state.
+  save_model(weights / "last.h5", load_model(weights / "best.h5"));
+  EXPECT_NE(error_of([&] { train(o, ""); }).find("last.h5"), std::string::npos);
+  EXPECT_FALSE(fs::exists(weights / "last.damaged.h5"));
+}
+
+TEST_F(RunLife, OtherNamesAreNamedAndOtherDataIsTold) {
+  TrainOptions o = options("exp", 1);
+  train(o, "");
+  o.resume = true;
+  o.epochs = 2;
+  o.data.names = folder_ / "names.txt";
+  write_file(o.data.names, "0\n2\n1\n3\n4\n5\n6\n7\n8\n9\n");
+  const std::string message = error_of([&] { train(o, ""); });
+  EXPECT_NE(message.find("its class 1 is \"1\", which is \"2\" with --data synthetic:10 --names"), std::string::npos)
+      << message;
+  o.data.names.clear();
+  o.data.data = "synthetic:12";
+  ::testing::internal::CaptureStderr();
+  train(o, "");
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find("it was trained on --data synthetic:10; its best mAP50 of"), std::string::npos) << told;
+}
+
+// "To save disk space": beginning anew would have written over the rest.
+TEST_F(RunLife, ARunWhoseCheckpointsWereTakenAwayIsNotBegunAnew) {
+  TrainOptions o = options("exp", 2);
+  const fs::path run = train(o, "").run_directory;
+  for (const char* name : {"last.h5", "last.prev.h5"}) fs::remove(run / "weights" / name);
+  const std::string best = read_file(run / "weights/best.h5"), results = read_file(run / "results.csv");
+  o.resume = true;
+  const std::string message = error_of([&] { train(o, ""); });
+  for (const char* words : {"2 epochs are on record", "results.csv", "no checkpoint", "best.h5"}) {
+    EXPECT_NE(message.find(words), std::string::npos) << message;
+  }
+  EXPECT_EQ(read_file(run / "weights/best.h5"), best);
+  EXPECT_EQ(read_file(run / "results.csv"), results);
+}
+
+TEST_F(RunLife, PicturesWithoutObjectsAreRefused) {
+  write_file(folder_ / "empty.ppm", "P6 64 64 255\n" + std::string(64 * 64 * 3, 'g'));
+  write_file(folder_ / "train.txt", "empty.ppm\n");
+  write_file(folder_ / "data.yaml", "train: train.txt\nval: train.txt\nnames: [a, b, c, d, e, f, g, h, i, j]\n");
+  TrainOptions o = options("exp");
+  o.data.data = (folder_ / "data.yaml").string();
+  for (const bool validate : {true, false}) {
+    o.validate = validate;
+    const std::string message = error_of([&] { train(o, ""); });
+    EXPECT_NE(message.find("the train split's 1 pictures have no objects"), std::string::npos) << message;
+  }
+  EXPECT_FALSE(fs::exists(o.project / "exp"));
 }
 
 TEST_F(RunLife, TwoProcessesDoNotTrainOneRun) {

@@ -162,6 +162,20 @@ Model load_source(const TrainOptions& options, const std::vector<std::string>& n
   return std::move(loaded.model);
 }
 
+// How to say which network that is.
+std::string model_like(const NetworkSpec& spec) {
+  for (const std::string name : {"yolov3", "yolov3-spp", "yolov3-tiny"}) {
+    const NetworkSpec known = make_model(name, {});
+    if (known.layers.size() == spec.layers.size() && param_slots(known)[0].shape == param_slots(spec)[0].shape) {
+      return "it is like " + name + ": add --model " + name;
+    }
+  }
+  return fmt::format(
+      "it is a network of {} layers; give that one's cfg with --model FILE.cfg (yolov3 export --to darknet --out "
+      "a.weights writes it beside as a.cfg)",
+      spec.layers.size());
+}
+
 }  // namespace
 
 NetworkSpec make_training_spec(const TrainOptions& options, const std::vector<std::string>& names) {
@@ -174,8 +188,12 @@ Weights make_initial_weights(const TrainOptions& options, const NetworkSpec& spe
                              const std::vector<std::string>& names) {
   Weights weights = random_weights(spec, {.seed = options.seed});
   if (!options.weights.empty()) {
-    const TransferReport report = transfer_weights(load_source(options, names), spec, names, weights);
-    check(report.loaded > 0, "{}: none of its tensors fits this network\n{}", options.weights.string(), report.table);
+    const Model source = load_source(options, names);
+    const TransferReport report = transfer_weights(source, spec, names, weights);
+    if (report.loaded == 0) {
+      fail("{}: none of its tensors fits the network of --model {}; {}", options.weights.string(), options.model,
+           model_like(source.spec));
+    }
     log_info("{}: {}", options.weights.string(), trim(report.table));
   }
   return weights;

@@ -36,11 +36,19 @@ void tell_of_tiny_objects(const Dataset& train, const TrainOptions& options) {
       found.tiny, found.objects, loader.min_box_px, loader.width, loader.height, found.first);
 }
 
+bool has_objects(const Dataset& data) {
+  return std::ranges::any_of(data.examples, [](const Example& e) {
+    return std::ranges::any_of(e.objects, [](const Annotation& object) { return !object.crowd; });
+  });
+}
+
 RunData load_run_data(const TrainOptions& options) {
   RunData data;
+  DataOptions given = options.data;
   const auto load = [&](const std::string& split, Dataset& into) {
     DefectReport report;
-    into = load_dataset(options.data, split, report);
+    into = load_dataset(given, split, report);
+    given.known_names = into.names;  // are those of all splits
     if (report.defects.empty()) return;
     log_info("{}: {}", split, trim(describe(report, 5)));
     data.listing += split + ":\n" + describe(report, report.defects.size()) + "\n";
@@ -50,13 +58,15 @@ RunData load_run_data(const TrainOptions& options) {
   check(!data.train.examples.empty(), "--data {}: the train split has no pictures", options.data.data);
   if (options.overfit > 0) {
     reduce_to_overfit(data, options);
-  } else if (options.validate) {
+  } else {
+    check(has_objects(data.train),
+          "--data {}: the train split's {} pictures have no objects, so there is nothing to learn; label some, or see "
+          "with yolov3 data check --data {} where their labels are",
+          options.data.data, data.train.examples.size(), options.data.data);
+  }
+  if (options.overfit == 0 && options.validate) {
     load("val", data.val);
-    check(data.val.names == data.train.names, "--data {}: train and val have different class names", options.data.data);
-    const bool judges = std::ranges::any_of(data.val.examples, [](const Example& e) {
-      return std::ranges::any_of(e.objects, [](const Annotation& object) { return !object.crowd; });
-    });
-    check(judges,
+    check(has_objects(data.val),
           "--data {}: the val split's {} pictures have no objects, so there is no mAP; label some, or train with "
           "--val false",
           options.data.data, data.val.examples.size());
@@ -91,6 +101,18 @@ NetworkSpec spec_of(const TrainOptions& options, const RunData& data, const std:
   return spec;
 }
 
+// A kill between an epoch's best.h5 and its first checkpoint leaves one epoch. After more of them the checkpoints were taken
+// away, or could never be written; to begin anew would write over what there is.
+void check_nothing_is_lost(const fs::path& directory) {
+  const fs::path results = directory / "results.csv", best = directory / "weights/best.h5";
+  if (!fs::exists(results) || !fs::exists(best)) return;
+  const auto epochs = static_cast<int64_t>(split_lines(read_file(results)).size()) - 1;
+  check(epochs < 2,
+        "{}: {} epochs are on record in {}, but there is no checkpoint to go on from; put last.h5 back, or start a new "
+        "run: another --name, with --weights {}",
+        best.parent_path().string(), epochs, results.string(), best.string());
+}
+
 }  // namespace
 
 std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std::filesystem::path& directory) {
@@ -99,6 +121,7 @@ std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std
   std::optional<Checkpoint> checkpoint = load_checkpoint(weights);
   if (!checkpoint) {
     check_close_mosaic(options);
+    check_nothing_is_lost(directory);
     log_info("{}: no checkpoint yet, starting from the beginning", directory.string());
     return checkpoint;
   }

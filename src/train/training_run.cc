@@ -30,6 +30,19 @@ std::map<std::string, std::string> facts_to_go_on(const Model& model) {
   return facts;
 }
 
+void warn_of_other_data(const Checkpoint& checkpoint, const TrainOptions& options) {
+  const auto found = checkpoint.model.facts.find("data");
+  if (!options.validate || checkpoint.position.best < 0 || found == checkpoint.model.facts.end() ||
+      found->second == options.data.data) {
+    return;
+  }
+  log_warning(
+      "{}: it was trained on --data {}; its best mAP50 of {:.4f} is of that data, and remains what best.h5 and "
+      "--patience "
+      "go by",
+      checkpoint.path.string(), found->second, checkpoint.position.best);
+}
+
 }  // namespace
 
 TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_toml, Start start,
@@ -61,22 +74,26 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
     restore_optimizer(*checkpoint, network_, optimizer_);
     position_ = checkpoint->position;
     facts_ = facts_to_go_on(checkpoint->model);
-    closing_guessed_ = position_.closing_seconds == 0;
+    closing_guessed_ = position_.epoch == 0 || position_.closing_seconds == 0;
     log_.go_on(position_, checkpoint->results());
     overfit_.go_on(log_.records());
-    foresee_end();
+    warn_of_other_data(*checkpoint, options);
+  } else if (options.resume) {
+    log_.go_on(position_, "");  // what was written before it was killed without a checkpoint comes again
   }
   position_.batch = options.batch;
   position_.batches_per_update = together;
   position_.pictures = static_cast<int64_t>(data_.train.examples.size());
   position_.seed = options.seed;
   start_from_first();
-  log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
+  foresee_end();
   if (!data_.listing.empty())
     log_.attempt("defects.txt", [&] { write_file(directory_ / "defects.txt", data_.listing); });
   if (!fs::exists(directory_ / "report.json")) {
     log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, {}); });
   }
+  log_.attempt("args.toml",
+               [&] { write_file(directory_ / "args.toml", args_toml_); });          // last: there is a run to resume
   if (parse_on_nan(options.on_nan) == OnNan::rollback && !checkpoint) save_last();  // something to go back to
   ranks_.meet("rank 0 making the run's folder");
 }
@@ -97,9 +114,8 @@ TrainResult TrainingRun::run() {
     const bool saved = save_last();
     fail("epoch {}, batch {}, step {}: {}\n{}", position_.epoch + 1, position_.next_batch + 1, position_.step + 1,
          error.what(),
-         saved
-             ? fmt::format("{} holds the run up to there; --resume goes on", (directory_ / "weights/last.h5").string())
-             : fmt::format("and the run could not be saved either: {}", log_.why_failing("last.h5")));
+         saved ? fmt::format("{} holds the run up to there, for --resume", (directory_ / "weights/last.h5").string())
+               : fmt::format("and the run could not be saved either: {}", log_.why_failing("last.h5")));
   }
   TrainResult result{directory_, position_.epoch, std::max(position_.best, 0.0), over_.empty(), over_};
   if (options_.overfit > 0) {
@@ -332,6 +348,9 @@ EpochRecord TrainingRun::judge_epoch() {
     Validation validation = validate(spec_, trained_weights(network_, optimizer_), network_.device(), bf16_, data_.val,
                                      options_, ranks_.first() ? directory_ : fs::path(), ranks_);
     ranks_.meet("rank 0 judging the validation");
+    log_.attempt("the pictures of the validation", [&] {
+      if (!validation.pictures_error.empty()) throw Error(validation.pictures_error);
+    });
     add_validation(record, validation);
     record.seconds = seconds_before_ + seconds_since(began_);
     if (!asked_to_stop()) overfit_.add(record, validation);

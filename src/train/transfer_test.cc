@@ -9,6 +9,9 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "format/darknet_weights.h"
+#include "format/model_file.h"
+#include "net/builder.h"
+#include "net/cfg.h"
 #include "net/coco_names.h"
 #include "net/models.h"
 #include "train/setup.h"
@@ -89,9 +92,10 @@ class TransferFromFiles : public ::testing::Test {
   void SetUp() override { make_directories(folder_); }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   // Of a tiny network; what training would start from, for other classes.
-  Weights initial(const std::string& file, const std::vector<std::string>& names) {
+  Weights initial(const std::string& file, const std::vector<std::string>& names,
+                  const std::string& model = "yolov3-tiny") {
     TrainOptions options;
-    options.model = "yolov3-tiny";
+    options.model = model;
     options.weights = folder_ / file;
     options.width = options.height = 32;
     options.seed = 2;
@@ -143,6 +147,31 @@ TEST_F(TransferFromFiles, ABackboneAndUnnamedClasses) {
   EXPECT_EQ(three.tensors[head][5 * in], fresh.tensors[head][5 * in]);
   // As many as the data set has: taken as its own.
   EXPECT_EQ(initial("t.weights", {"a", "b", "c", "d", "e", "f", "g"}), weights);
+}
+
+// In a sentence, not a table of everything that does not fit.
+TEST_F(TransferFromFiles, AModelOfAnotherNetworkIsNamed) {
+  const std::vector<std::string> names = {"a", "b", "c"};
+  NetworkBuilder net({3, 32, 32});
+  net.conv(8, 3, 2).conv(8, 3, 2).conv(8, 3, 2);
+  net.conv(24, 1, 1, Activation::linear, false).yolo({{10, 12}, {18, 24}, {30, 36}}, {0, 1, 2}, 3);
+  const NetworkSpec small = net.build();
+  write_file(folder_ / "small.cfg", write_cfg(small));
+  save_model(folder_ / "small.h5", {small, random_weights(small), names, {}});
+  save_model(folder_ / "tiny.h5", source_model(names));
+  const auto error_of = [&](const std::string& file, const std::string& model) {
+    try {
+      initial(file, names, model);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_TRUE(error_of("tiny.h5", folder_ / "small.cfg").ends_with("it is like yolov3-tiny: add --model yolov3-tiny"));
+  const std::string other = error_of("small.h5", "yolov3-tiny");
+  EXPECT_NE(other.find("none of its tensors fits the network of --model yolov3-tiny; it is a network of 5 layers"),
+            std::string::npos)
+      << other;
 }
 
 TEST_F(TransferFromFiles, WhatFitsNothingGivesAllCounts) {

@@ -141,6 +141,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   loader.start_epoch(0);
   std::vector<Judged> judged;
   double sums[4] = {};  // losses of box, objectness and class; pictures
+  std::string pictures_error;
   Progress progress("validate", static_cast<int64_t>(dataset.examples.size()));
   int64_t seen = 0;
   while (std::optional<Batch> batch = loader.next()) {
@@ -167,7 +168,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
       try {
         save_pictures(pictures, *batch, views, net_heads, dataset.names);
       } catch (const std::exception& error) {  // a full disk is no reason to lose the figures
-        log_warning("the pictures of the validation could not be written: {}", error.what());
+        pictures_error = error.what();
       }
     }
     seen += pictures_of_all(*batch);
@@ -176,7 +177,7 @@ Validation validate(const NetworkSpec& spec, const Weights& weights, torch::Devi
   gather(ranks, judged, sums);
 
   Evaluator evaluator(static_cast<int>(dataset.names.size())), class_blind(1);
-  Validation result;
+  Validation result{.pictures_error = std::move(pictures_error)};
   std::vector<double> pixels;  // of each picture
   for (const Judged& picture : judged) {
     const std::vector<Annotation>& truth = dataset.examples[static_cast<size_t>(picture.example)].objects;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "data/dataset.h"
 #include "engine/torch_network.h"
@@ -18,6 +19,7 @@ struct Validation {
   Findings findings;
   double box_loss = 0, obj_loss = 0, cls_loss = 0;  // means over pictures
   std::optional<double> class_blind_map50;          // with options.overfit: as if there were one class
+  std::string pictures_error;                       // why they could not be written, or nothing
 };
 
 // Uses batch norm's running statistics, folded. pictures: folder for val_batch0_labels.jpg and val_batch0_pred.jpg,
