@@ -52,6 +52,7 @@ build_example() {
 
 # Tests labelled "source" look at sources and scripts, so one build's run of them is enough.
 everything() {
+  must tools/install_packages.sh test
   must step release-build 'release: build' build release
   tests release 'release: tests' build/release
   local rooms=(base image net data format)  # those that read what a user brings
@@ -97,6 +98,7 @@ fuzz() {
 
 # The demonstration fails by itself when its model is not as good as it must be.
 long() {
+  must tools/install_packages.sh test
   must step release-build 'release: build' build release
   tests slow 'release: slow tests' build/release -L slow
   one demo 'the demonstration' ./demo.sh

