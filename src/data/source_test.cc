@@ -131,19 +131,6 @@ TEST(Source, ErrorsSayWhatToTry) {
   EXPECT_TRUE(contains(error_of([] { parse_bad_data_policy("skp"); }), "did you mean skip"));
 }
 
-// Numbers tell them apart: both stay. What goes by name is told whose it is.
-TEST(Source, TwoClassesOfOneNameAreTold) {
-  const TestFolder folder;
-  const fs::path data = lines_file(folder, "");
-  const fs::path names = folder.write("two.txt", "cat\ndog\ncat\n");
-  DefectReport report;
-  ::testing::internal::CaptureStderr();
-  const Dataset dataset = load_dataset(options_for(data, names), "train", report);
-  const std::string told = ::testing::internal::GetCapturedStderr();
-  EXPECT_EQ(dataset.names, (std::vector<std::string>{"cat", "dog", "cat"}));
-  EXPECT_TRUE(contains(told, names.string() + ": class 2 has the name \"cat\" of class 0")) << told;
-}
-
 TEST(Source, AListOfPicturesWithoutLabelsIsBackground) {
   const TestFolder folder;
   folder.write("names.txt", "cat\n");
@@ -328,15 +315,6 @@ TEST(Source, WithoutALimitTheWorstDataSetLoads) {
   DefectReport report;
   EXPECT_EQ(load_dataset(options, "train", report).examples.size(), 10u);
   EXPECT_EQ(report.counts(), (Counts{{"missing image", 3}}));
-}
-
-TEST(Source, NamesOfAnotherSplitAreTakenAsTheyAre) {
-  const TestFolder folder;
-  lines_file(folder, "");
-  DataOptions options = options_for(folder / "train.txt");
-  options.known_names = {"cat", "dog"};
-  DefectReport report;
-  EXPECT_EQ(load_dataset(options, "train", report).names, options.known_names);
 }
 
 TEST(Source, TheFileThatIsMeantIsNamed) {

@@ -70,6 +70,12 @@ std::optional<std::string> Checkpoint::results() const {
   return found == state.values.end() ? std::nullopt : std::optional<std::string>(found->second);
 }
 
+std::map<std::string, std::string> Checkpoint::facts() const {
+  std::map<std::string, std::string> facts = model.facts;
+  facts.erase("ended");
+  return facts;
+}
+
 void save_checkpoint(const fs::path& weights_folder, const Model& model, const TorchNetwork& network,
                      Optimizer& optimizer, const RunState& run) {
   TrainingState state;

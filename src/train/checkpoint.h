@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -32,6 +33,8 @@ struct Checkpoint {
   std::filesystem::path path;                  // last.h5, or where that one is damaged another
   const std::string& plan() const;             // as in RunState
   std::optional<std::string> results() const;  // nothing in an older version's
+  // The model's, but for the end that a run which goes on has not come to.
+  std::map<std::string, std::string> facts() const;
 };
 
 // Of last.h5, next.h5 and last.prev.h5 the first that is not damaged; nothing when none is there. Errors: all are damaged;

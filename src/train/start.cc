@@ -113,6 +113,19 @@ void check_nothing_is_lost(const fs::path& directory) {
         best.parent_path().string(), epochs, results.string(), best.string());
 }
 
+void warn_of_other_data(const Checkpoint& checkpoint, const TrainOptions& options) {
+  const auto found = checkpoint.model.facts.find("data");
+  if (!options.validate || checkpoint.position.best < 0 || found == checkpoint.model.facts.end() ||
+      found->second == options.data.data) {
+    return;
+  }
+  log_warning(
+      "{}: it was trained on --data {}; its best mAP50 of {:.4f} is of that data, and remains what best.h5 and "
+      "--patience "
+      "go by",
+      checkpoint.path.string(), found->second, checkpoint.position.best);
+}
+
 }  // namespace
 
 std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std::filesystem::path& directory) {
@@ -125,6 +138,7 @@ std::optional<Checkpoint> find_checkpoint(const TrainOptions& options, const std
     log_info("{}: no checkpoint yet, starting from the beginning", directory.string());
     return checkpoint;
   }
+  warn_of_other_data(*checkpoint, options);
   std::error_code none;
   if (checkpoint->path.filename() != "last.h5" && fs::exists(weights / "last.h5")) {
     fs::rename(weights / "last.h5", weights / "last.damaged.h5", none);  // not to become the one before the last

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,21 @@ class TrainingRunTest : public ::testing::Test {
   }
 
   static Checkpoint at_end(const TrainResult& result) { return *load_checkpoint(result.run_directory / "weights"); }
+
+  static void expect_same(const Checkpoint& got, const Checkpoint& want) {
+    EXPECT_EQ(got.model.weights, want.model.weights);
+    EXPECT_EQ(got.state.tensors, want.state.tensors);
+    EXPECT_EQ(got.position.step, want.position.step);
+  }
+
+  static std::string error_of(const std::function<void()>& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
 
   // The rows of results.csv, split.
   static std::vector<std::vector<std::string>> rows(const std::filesystem::path& run) {

@@ -24,25 +24,6 @@ using Clock = TrainingRun::Clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-std::map<std::string, std::string> facts_to_go_on(const Model& model) {
-  std::map<std::string, std::string> facts = model.facts;
-  facts.erase("ended");
-  return facts;
-}
-
-void warn_of_other_data(const Checkpoint& checkpoint, const TrainOptions& options) {
-  const auto found = checkpoint.model.facts.find("data");
-  if (!options.validate || checkpoint.position.best < 0 || found == checkpoint.model.facts.end() ||
-      found->second == options.data.data) {
-    return;
-  }
-  log_warning(
-      "{}: it was trained on --data {}; its best mAP50 of {:.4f} is of that data, and remains what best.h5 and "
-      "--patience "
-      "go by",
-      checkpoint.path.string(), found->second, checkpoint.position.best);
-}
-
 }  // namespace
 
 TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_toml, Start start,
@@ -73,11 +54,10 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
   if (checkpoint) {
     restore_optimizer(*checkpoint, network_, optimizer_);
     position_ = checkpoint->position;
-    facts_ = facts_to_go_on(checkpoint->model);
+    facts_ = checkpoint->facts();
     closing_guessed_ = position_.epoch == 0 || position_.closing_seconds == 0;
     log_.go_on(position_, checkpoint->results());
     overfit_.go_on(log_.records());
-    warn_of_other_data(*checkpoint, options);
   } else if (options.resume) {
     log_.go_on(position_, "");  // what was written before it was killed without a checkpoint comes again
   }
@@ -293,7 +273,7 @@ void TrainingRun::roll_back() {
     restore_optimizer(*checkpoint, network_, optimizer_);
     if (engine_ != nullptr) engine_->parameters_changed();
     position_ = checkpoint->position;
-    facts_ = facts_to_go_on(checkpoint->model);
+    facts_ = checkpoint->facts();
     log_.go_on(position_, checkpoint->results());
   }
   start_from_first();
