@@ -34,7 +34,9 @@ void check_one_folder(const std::vector<std::string>& arguments) {
   std::vector<std::string> folders;
   for (size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i] == "--runs" && i + 1 < arguments.size()) folders.push_back(arguments[i + 1]);
-    if (arguments[i].starts_with("--runs=")) folders.push_back(arguments[i].substr(7));
+    for (const std::string key : {"--runs=", "runs="}) {
+      if (arguments[i].starts_with(key)) folders.push_back(arguments[i].substr(key.size()));
+    }
   }
   check_usage(folders.size() < 2,
               "board shows one folder with all runs in it, found {}; give the folder above them, and choose there",

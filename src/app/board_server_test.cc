@@ -227,6 +227,7 @@ TEST_F(Board, TheCommandEndsWithAnInterrupt) {
   EXPECT_EQ(run_program({"board", (folder_ / "nowhere").string()}), 1);
   EXPECT_EQ(run_program({"board", folder_.string(), folder_.string()}), 2) << "two folders: one would not be shown";
   EXPECT_EQ(run_program({"board", "--runs", folder_.string(), "--port", "0", "--runs=" + folder_.string()}), 2);
+  EXPECT_EQ(run_program({"board", folder_.string(), "runs=" + folder_.string()}), 2);
 }
 
 TEST_F(Board, OthersAreLetInOnlyWhenAskedForAndThatIsSaid) {

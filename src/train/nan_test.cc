@@ -188,7 +188,7 @@ TEST_F(NanRun, ADivergedRunIsToldAsSuch) {
   expect_parts(message_of(o), {"--resume comes to this step again", "lower --lr0"});
   const ReplayReport report = replay_step(load_replay(replays(o.project / "exp").at(0)), o);
   EXPECT_FALSE(report.as_trained.value_or(true));
-  expect_parts(report.text, {"--lr0"});
+  expect_parts(report.text, {"a run that has diverged", "--lr0"});
   EXPECT_EQ(report.text.find("--engine torch"), std::string::npos) << report.text;
   EXPECT_EQ(report.text.find("--precision f32"), std::string::npos) << report.text;
 }

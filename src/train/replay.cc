@@ -235,10 +235,9 @@ std::string verdict(const ReplayReport& report, bool in_double) {
     if (!report.as_trained) return "The step is finite both ways that can be run here.\n";
     if (report.largest_logit > kDivergedLogit) {
       return fmt::format(
-          "Logits of {:.2g} are those of a run that has diverged: begin again, or from an earlier checkpoint, with a "
-          "lower\n"
-          "--lr0, a longer --warmup-epochs or --clip-norm. --on-nan rollback goes back and halves the rate by "
-          "itself.\n",
+          "Logits of {:.2g} are those of a run that has diverged: begin again, or from an earlier checkpoint,\n"
+          "with a lower --lr0, a longer --warmup-epochs or --clip-norm. --on-nan rollback goes back by itself,\n"
+          "and halves the rate.\n",
           report.largest_logit);
     }
     if (report.bf16 || !report.by_torch) {

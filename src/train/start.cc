@@ -120,9 +120,8 @@ void warn_of_other_data(const Checkpoint& checkpoint, const TrainOptions& option
     return;
   }
   log_warning(
-      "{}: it was trained on --data {}; its best mAP50 of {:.4f} is of that data, and remains what best.h5 and "
-      "--patience "
-      "go by",
+      "{}: it was trained on --data {}; its best mAP50 of {:.4f} is of that data, and stays the one that best.h5 and "
+      "--patience go by",
       checkpoint.path.string(), found->second, checkpoint.position.best);
 }
 

@@ -72,8 +72,8 @@ TrainingRun::TrainingRun(const TrainOptions& options, const std::string& args_to
   if (!fs::exists(directory_ / "report.json")) {
     log_.attempt("report.json", [&] { write_run_report(directory_, data_.train, data_.val, options_, {}); });
   }
-  log_.attempt("args.toml",
-               [&] { write_file(directory_ / "args.toml", args_toml_); });          // last: there is a run to resume
+  // Last, for it says that there is a run to resume.
+  log_.attempt("args.toml", [&] { write_file(directory_ / "args.toml", args_toml_); });
   if (parse_on_nan(options.on_nan) == OnNan::rollback && !checkpoint) save_last();  // something to go back to
   ranks_.meet("rank 0 making the run's folder");
 }
